@@ -17,6 +17,7 @@ use crate::{
         Advance, Threads,
         cancel::{Stop, Watched},
         events::{Event, Events},
+        read_clock::ReadClock,
         remarks::Remarks,
         shell::Runner,
     },
@@ -61,6 +62,8 @@ pub struct Context {
     pub runner: Runner,
     /// The receiver of our events.
     pub events: Events,
+    /// The clock that runs while bytes are waited for.
+    pub read_clock: ReadClock,
 }
 
 impl Context {
@@ -90,6 +93,7 @@ impl Context {
             keys: Keys::default(),
             runner: Runner::default(),
             events: Events::default(),
+            read_clock: ReadClock::default(),
         })
     }
 
@@ -122,7 +126,8 @@ impl Context {
 
     /// Returns a reader that reports the bytes that pass, and ends when we are to stop.
     pub fn watch<R>(&self, inner: R) -> Watched<R> {
-        Watched::new(inner, self.stop.clone(), self.events.clone())
+        let clock = self.read_clock.clone();
+        Watched::new(inner, self.stop.clone(), self.events.clone(), clock)
     }
 
     /// Reports bytes that were read, and ends the work when we are to stop.

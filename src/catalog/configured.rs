@@ -32,6 +32,19 @@ impl Target {
         words.filter(|word| !is_left_out(word)).collect()
     }
 
+    /// Returns the words for every destination that is not disabled: those of [`Target::configured`] come first.
+    pub fn every(settings: &Settings) -> Result<Vec<OsString>, Failure> {
+        let mut words = Target::configured(settings)?;
+        let all = settings.schema.destinations.iter();
+        for (name, _) in all.filter(|(_, destination)| destination.enabled) {
+            let word = OsString::from(format!("@{name}"));
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        Ok(words)
+    }
+
     /// Returns the disabled destinations among those of `[backup] to`, as messages name them.
     pub fn disabled(settings: &Settings) -> Vec<String> {
         let to = settings.schema.to.iter();

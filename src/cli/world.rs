@@ -63,6 +63,7 @@ impl World {
         let runner = Runner {
             starter,
             masks: Masks::default(),
+            variables: Vec::new(),
         };
         let context = Context {
             zone,

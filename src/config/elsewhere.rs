@@ -17,6 +17,8 @@ pub struct Elsewhere {
     pub root: Option<PathBuf>,
     /// Folders and files that go elsewhere, with all that is below them: old and new path.
     pub maps: Vec<(PathBuf, PathBuf)>,
+    /// True if import commands run below another root as well.
+    pub runs_commands: bool,
 }
 
 impl Elsewhere {
@@ -33,7 +35,7 @@ impl Elsewhere {
         let root = real(&absolute);
         Ok(Elsewhere {
             root: (root != Path::new("/")).then_some(root),
-            maps: Vec::new(),
+            ..Elsewhere::default()
         })
     }
 
@@ -207,6 +209,7 @@ mod tests {
         Elsewhere {
             root: root.map(PathBuf::from),
             maps: maps.collect(),
+            ..Elsewhere::default()
         }
     }
 

@@ -1,4 +1,4 @@
-//! The limits of health: `max_age` and `prometheus_file` under `[backup]`, and `[backup.drill]`.
+//! The limits of health: `max_age` and `prometheus_file` under `[backup]`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,8 +11,6 @@ pub struct HealthSettings {
     pub max_age: Option<Duration>,
     /// The file that each backup writes for Prometheus; a relative path counts from the configuration's folder.
     pub prometheus_file: Option<PathBuf>,
-    /// `[backup.drill] max_age`: the age of the last good drill from which a drill is overdue.
-    pub max_drill_age: Option<Duration>,
 }
 
 /// Reads the keys under `[backup]`.
@@ -20,9 +18,6 @@ pub(super) fn read(backup: &Section<'_>) -> HealthSettings {
     HealthSettings {
         max_age: backup.limit("max_age"),
         prometheus_file: backup.path("prometheus_file"),
-        max_drill_age: backup
-            .section("drill", |section| section.limit("max_age"))
-            .flatten(),
     }
 }
 
@@ -33,14 +28,13 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_faults_named() {
-        let text = "max_age = \"8d\"\nprometheus_file = \"x.prom\"\n[drill]\nmax_age = \"90d\"\n";
+        let text = "max_age = \"8d\"\nprometheus_file = \"x.prom\"\n";
         let read_in = |text: &str| reader::read(text, read);
         let health = read_in(text).expect("good");
         assert_eq!(health.max_age, Some(Duration::from_secs(8 * 86_400)));
         assert_eq!(health.prometheus_file, Some("x.prom".into()));
-        assert_eq!(health.max_drill_age, Some(Duration::from_secs(90 * 86_400)));
         assert_eq!(read_in("").expect("good"), HealthSettings::default());
-        let faults = read_in("max_age = \"soon\"\n[drill]\nmax_aeg = \"1d\"\n").expect_err("bad");
-        assert_eq!(faults.len(), 2, "{faults:?}");
+        let faults = read_in("max_age = \"soon\"\n").expect_err("bad");
+        assert_eq!(faults.len(), 1, "{faults:?}");
     }
 }

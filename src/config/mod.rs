@@ -7,6 +7,7 @@ mod apart;
 mod choices;
 pub mod delivery;
 pub mod destinations;
+pub mod drill;
 pub mod elsewhere;
 pub mod encryption;
 mod foreign;

@@ -16,8 +16,6 @@ const DEFAULT_BACKUP: &str = "02:00";
 const DEFAULT_JITTER: Duration = Duration::from_secs(30 * 60);
 /// The look at the destinations if something is notified.
 const DEFAULT_STATUS: &str = "hourly";
-/// The jobs that a file may schedule, and that this version has no verb for.
-const WITHOUT_VERB: [Job; 1] = [Job::Drill];
 /// The most jobs that the agent runs at once.
 const MOST_PARALLEL: usize = 64;
 
@@ -72,7 +70,7 @@ impl Schedule {
     /// Returns the moments at which a job starts. A backup that the file does not name starts at 02:00. If something
     /// is notified (`is_notified`), the destinations are looked at every hour.
     pub fn timetable(&self, job: Job, is_notified: bool) -> Option<Timetable> {
-        if !self.enabled || WITHOUT_VERB.contains(&job) {
+        if !self.enabled {
             return None;
         }
         if let Some(written) = self.written.get(&job) {
@@ -84,13 +82,6 @@ impl Schedule {
             _ => return None,
         };
         default.parse().ok()
-    }
-
-    /// Returns the jobs that the file schedules, and that this version cannot start.
-    pub fn without_verb(&self) -> Vec<Job> {
-        let is_written = |job: &Job| matches!(self.written.get(job), Some(Some(_)));
-        let jobs = WITHOUT_VERB.into_iter().filter(|_| self.enabled);
-        jobs.filter(is_written).collect()
     }
 
     /// Returns true if the file names the moments of a job.
@@ -209,9 +200,8 @@ mod tests {
         let read = schedule(text).expect("good");
         let backup = shown(&read, Job::Backup, true);
         assert_eq!(backup.as_deref(), Some("02:00, sun 14:00"));
-        // It comes with the verb.
-        assert_eq!(shown(&read, Job::Drill, true), None);
-        assert_eq!(read.without_verb(), [Job::Drill]);
+        let drill = shown(&read, Job::Drill, true);
+        assert_eq!(drill.as_deref(), Some("0 5 * * 0"));
         assert_eq!(shown(&read, Job::Status, true), None);
         assert_eq!(shown(&read, Job::Verify, true), None);
         assert_eq!(read.jitter(), Duration::from_secs(600));
@@ -219,7 +209,6 @@ mod tests {
         assert!(!read.persistent && read.enabled);
         let off = schedule("[schedule]\nbackup = \"02:00\"\nenabled = false\n").expect("good");
         assert_eq!(shown(&off, Job::Backup, true), None);
-        assert_eq!(off.without_verb(), []);
     }
 
     #[test]

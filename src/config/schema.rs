@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::{
     delivery::{self, Delivery},
     destinations::{self, DestinationSettings},
+    drill::{self, DrillSettings},
     encryption::{self, EncryptionSettings},
     foreign,
     health::{self, HealthSettings},
@@ -91,8 +92,10 @@ pub struct Schema {
     pub agent: AgentSettings,
     /// `[backup] deliver_within` and `max_unchanged`.
     pub delivery: Delivery,
-    /// `[backup] max_age` and `prometheus_file`, and `[backup.drill]`: the limits of health.
+    /// `[backup] max_age` and `prometheus_file`: the limits of health.
     pub health: HealthSettings,
+    /// `[backup.drill]`: rehearsed restores.
+    pub drill: DrillSettings,
     /// `[backup] include`: files of what several services share.
     pub include: Vec<String>,
     /// True if there is a section `[backup]` at all.
@@ -166,6 +169,7 @@ impl Schema {
             schedule,
             timer,
             agent,
+            drill,
             include,
         ];
         compared.extend([
@@ -174,7 +178,6 @@ impl Schema {
                 "prometheus_file",
                 here.prometheus_file == there.prometheus_file,
             ),
-            ("drill", here.max_drill_age == there.max_drill_age),
         ]);
         let (here, there) = (self.delivery, other.delivery);
         compared.push(("deliver_within", here.within == there.within));
@@ -287,6 +290,7 @@ fn backup(section: &Section<'_>) -> Schema {
         agent: (section.section("agent", schedule::read_agent)).unwrap_or_default(),
         delivery: delivery::read(section),
         health: health::read(section),
+        drill: (section.section("drill", drill::read)).unwrap_or_default(),
         include: section.list("include"),
     }
 }

@@ -150,13 +150,15 @@ impl Source {
     }
 
     /// Returns the same source at the place where `elsewhere` puts it. Below another root its commands do not run: they
-    /// would ask this machine.
+    /// would ask this machine. `elsewhere` may say that its import command does.
     pub(super) fn moved(mut self, elsewhere: &Elsewhere) -> Source {
         if let Some(path) = self.kind.path_mut() {
             *path = elsewhere.target(path);
         }
         if elsewhere.root.is_some() {
-            self.kind.forget_import_command();
+            if !elsewhere.runs_commands {
+                self.kind.forget_import_command();
+            }
             self.active_command = None;
             self.service = None;
         }

@@ -18,6 +18,7 @@ pub mod owed;
 mod paths;
 pub mod publish;
 pub mod range_lock;
+pub mod sandbox;
 pub mod staging;
 pub mod survey;
 pub mod syncing;

@@ -215,6 +215,8 @@ pub const SNAPSHOT: &str = "snapshot";
 /// The private folder of a directory that is extracted ends its name with this.
 pub const EXTRACT: &str = "extract";
 
+/// The private folder of a drill ends its name with this.
+pub const DRILL: &str = "drill";
 /// The private folder of a rehearsal ends its name with this.
 pub const REHEARSAL: &str = "rehearsal";
 /// Stands before that in the names of folders that are locked while they are in use; those of older versions are not.
@@ -222,7 +224,7 @@ pub const LOCKED: &str = "-held";
 /// Ends the name of what lies [beside](Staging::sibling) such a folder.
 const BESIDE: &str = "-new";
 
-/// Removes from `scratch` the leftovers of our rehearsals, snapshots and extractions that were killed. A folder that
+/// Removes from `scratch` the leftovers of our rehearsals, snapshots, extractions and drills that were killed. A folder that
 /// cannot be removed now is tried again by the next sweep.
 pub fn sweep(scratch: &Path) {
     for entry in scratch.read_dir().into_iter().flatten().flatten() {
@@ -231,7 +233,7 @@ pub fn sweep(scratch: &Path) {
         let named = name
             .strip_prefix(".hookshot-")
             .and_then(|name| name.rsplit_once('.'))
-            .filter(|(_, what)| [REHEARSAL, SNAPSHOT, EXTRACT].contains(what));
+            .filter(|(_, what)| [REHEARSAL, SNAPSHOT, EXTRACT, DRILL].contains(what));
         let ours = entry.metadata().is_ok_and(|metadata| {
             metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw()
         });

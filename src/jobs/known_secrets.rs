@@ -10,6 +10,7 @@ use crate::{
         secret::{Lookup, is_reference},
     },
     context::Context,
+    error::Failure,
 };
 
 /// The time limit of a lookup. No command is run, so none takes as long.
@@ -35,5 +36,16 @@ pub fn mask(context: &Context, settings: &Settings) {
             // It masks what it finds.
             drop(lookup.find(&secret));
         }
+    }
+}
+
+/// Returns a failure without the secrets that this run knows.
+pub fn masked(context: &Context, failure: Failure) -> Failure {
+    let masked = |text: &String| context.runner.masked(text);
+    Failure {
+        kind: failure.kind,
+        message: masked(&failure.message),
+        hint: failure.hint.as_ref().map(masked),
+        faults: failure.faults.iter().map(masked).collect(),
     }
 }

@@ -3,12 +3,15 @@
 pub mod agent;
 pub mod backup;
 pub mod configs;
+pub mod drill;
 mod health_news;
 pub mod history;
 pub mod hooks;
+mod killed;
 mod known_secrets;
 pub mod lock;
 pub mod metrics;
+mod missed;
 pub mod notify;
 pub mod planned;
 pub mod runs;

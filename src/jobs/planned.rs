@@ -97,7 +97,7 @@ pub fn command_line(job: Job, settings: &Settings) -> Vec<String> {
         Job::Prune => &["prune"],
         Job::Verify => &["verify", "--since", "7d"],
         Job::Status => &["status"],
-        Job::Drill => &["drill"],
+        Job::Drill => &["drill", "--lock-wait", "1h"],
     };
     let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     if job == Job::Verify {

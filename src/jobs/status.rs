@@ -89,7 +89,7 @@ pub fn status(
     let facts = RunFacts {
         runs: runs.all(),
         living: runs.living(),
-        max_drill_age: settings.schema.health.max_drill_age,
+        max_drill_age: settings.schema.drill.max_age,
         now: context.now,
     };
     let (problems, remarks) = judge_runs(&facts);
@@ -119,14 +119,7 @@ fn words(settings: &Settings, request: &StatusRequest) -> Result<Vec<OsString>> 
     if !request.destinations.is_empty() {
         return Ok(request.destinations.clone());
     }
-    let mut words = Target::configured(settings)?;
-    let all = settings.schema.destinations.iter();
-    for (name, _) in all.filter(|(_, destination)| destination.enabled) {
-        let word = OsString::from(format!("@{name}"));
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
+    let words = Target::every(settings)?;
     if words.is_empty() {
         let message = "no destination is named, and none configured";
         let hint = "name a folder, a URL or an @destination, or add [backup.destinations.NAME]";

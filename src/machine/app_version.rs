@@ -7,7 +7,6 @@ use crate::{
     config::Settings,
     model::{
         entry_name::printable,
-        manifest::Manifest,
         version::{Numbered, VersionRule},
     },
     work::shell::{BROKEN_PIPE, CommandAnswer, Line},
@@ -86,11 +85,12 @@ fn version_of(answer: &CommandAnswer) -> Result<String, String> {
     }
 }
 
-/// Returns the reason why an archive of another version of the application is not imported, if there is one.
+/// Returns the reason why an archive of another version of the application is not imported, if there is one. `archived`
+/// is the version in its manifest.
 pub fn obstacle(
     context: &Context,
     settings: &Settings,
-    manifest: &Manifest,
+    archived: Option<&String>,
 ) -> Result<Option<Obstacle>> {
     const ANOTHER: &str =
         "install the version of the archive, or set `version_rule` under [backup]";
@@ -101,7 +101,7 @@ pub fn obstacle(
     if rule == VersionRule::Any || settings.elsewhere.root.is_some() {
         return Ok(None);
     }
-    let (app, archived) = (&settings.schema.app, &manifest.app_version);
+    let app = &settings.schema.app;
     let (message, hint) = match (archived, here(context, settings)?) {
         (Some(archived), Ok(Some(here))) if rule.accepts(archived, &here) => return Ok(None),
         (Some(archived), Ok(Some(here))) => {

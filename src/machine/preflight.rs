@@ -148,7 +148,8 @@ pub fn mounted(context: &Context, source: &Source, force: Force, blocked: &mut V
     }
 }
 
-/// Asks of each service of `sources`, and of that of the whole state, whether it runs, once each.
+/// Asks of each service of `sources`, and of that of the whole state, whether it runs, once each. Below another root
+/// the state is not that of this machine's service.
 pub fn services<'a>(
     context: &Context,
     settings: &'a Settings,
@@ -158,6 +159,7 @@ pub fn services<'a>(
     remarks: &mut Remarks,
 ) -> Result<()> {
     let whole = settings.schema.service.as_deref();
+    let whole = whole.filter(|_| settings.elsewhere.root.is_none());
     let whole = whole.map(|service| (Line::new(service, None), ""));
     let each = sources.filter_map(|source| {
         let service = source.service.as_deref()?;

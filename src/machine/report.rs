@@ -51,6 +51,9 @@ pub struct ApplyReport {
     /// The machine that the archive of an import was exported on.
     #[serde(skip)]
     pub hostname: Option<String>,
+    /// The version of the application that the archive of an import names.
+    #[serde(skip)]
+    pub app_version: Option<String>,
     /// The number of changes of files and folders.
     #[serde(skip)]
     pub changed: usize,
@@ -125,6 +128,7 @@ impl ApplyReport {
             staging: None,
             staging_escaped: None,
             hostname: None,
+            app_version: None,
             changed: 0,
         }
     }

@@ -6,6 +6,8 @@ pub mod archive_name;
 pub mod change_counts;
 pub mod digest;
 pub mod distinct;
+#[cfg(feature = "cli")]
+pub mod drill_record;
 pub mod engine;
 pub mod entry_name;
 #[cfg(feature = "cli")]

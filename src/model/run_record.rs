@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::change_counts::ChangeCounts;
+use super::{change_counts::ChangeCounts, drill_record::DrillRecord};
 pub use super::{job::Job, told::Told};
 
 /// The result of a run.
@@ -150,6 +150,9 @@ pub struct RunRecord {
     /// The bytes of new and changed entries.
     #[serde(default)]
     pub added_bytes: Option<u64>,
+    /// Of a drill: the archives whose restore was rehearsed.
+    #[serde(default)]
+    pub drills: Vec<DrillRecord>,
     /// Of a check of the health: the notifications that got bad news last, and which. They get no such news again, and
     /// the good news when there are some.
     #[serde(default)]
@@ -190,6 +193,7 @@ impl RunRecord {
             entries: None,
             content_bytes: None,
             added_bytes: None,
+            drills: Vec::new(),
             told: BTreeMap::new(),
         }
     }

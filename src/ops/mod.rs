@@ -5,6 +5,7 @@ pub mod copy;
 pub mod delete;
 pub mod demo;
 pub mod diff;
+pub mod drill;
 mod entries;
 pub mod export;
 pub mod extract;

@@ -126,6 +126,7 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         cautions::pipes(&settings, &context.runner.starter, &mut found);
         cautions::archives_in_sources(&settings, &mut found);
         cautions::of_encryption(context, &settings, &mut found);
+        cautions::of_drills(choices, &settings, &mut found);
         report.warnings.extend(found.warnings);
         report.faults.extend(found.faults);
         destinations(context, &settings, &mut report)?;
@@ -133,22 +134,10 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         report.warnings.extend(unresolved);
         let to = Target::configured(&settings).err();
         report.faults.extend(to.map(|failure| failure.message));
-        jobs_without_verb(&settings, &mut report);
         report.disabled = disabled(&settings.schema);
     }
     report.good = report.faults.is_empty();
     Ok(report)
-}
-
-/// Names the jobs of the schedule that this version cannot start: their absence would be noticed too late.
-fn jobs_without_verb(settings: &Settings, report: &mut ValidateReport) {
-    let config = settings.config.display();
-    for job in settings.schema.schedule.without_verb() {
-        let job = job.name();
-        report.faults.push(format!(
-            "{config}: `{job}` under [backup.schedule] starts nothing, as this version has no `hookshot {job}`: remove the line"
-        ));
-    }
 }
 
 /// Returns the parts of the configuration that are disabled.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{events::Events, read_at::ReadAt};
+use super::{events::Events, read_at::ReadAt, read_clock::ReadClock};
 use crate::error::{Failure, Kind};
 
 /// A callback that counts the bytes of work, and ends the work with an error if the run is cancelled.
@@ -54,15 +54,17 @@ pub struct Watched<T> {
     inner: T,
     stop: Stop,
     events: Events,
+    clock: ReadClock,
 }
 
 impl<T> Watched<T> {
-    /// Makes a reader or writer over `inner`.
-    pub fn new(inner: T, stop: Stop, events: Events) -> Watched<T> {
+    /// Makes a reader or writer over `inner`. `clock` runs while it reads.
+    pub fn new(inner: T, stop: Stop, events: Events, clock: ReadClock) -> Watched<T> {
         Watched {
             inner,
             stop,
             events,
+            clock,
         }
     }
 }
@@ -70,7 +72,7 @@ impl<T> Watched<T> {
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stop.check()?;
-        let count = self.inner.read(buffer)?;
+        let count = self.clock.during(|| self.inner.read(buffer))?;
         self.events.advance(count as u64);
         Ok(count)
     }
@@ -80,7 +82,8 @@ impl<S: ReadAt + ?Sized> ReadAt for Watched<&S> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.stop.check()?;
         self.events.advance(buffer.len() as u64);
-        self.inner.read_exact_at(buffer, offset)
+        self.clock
+            .during(|| self.inner.read_exact_at(buffer, offset))
     }
 
     fn length(&self) -> io::Result<u64> {

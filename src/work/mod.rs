@@ -6,6 +6,7 @@ pub mod pair_index;
 pub mod panics;
 pub mod range;
 pub mod read_at;
+pub mod read_clock;
 pub mod remark;
 pub mod remarks;
 #[cfg(feature = "cli")]

@@ -69,6 +69,8 @@ pub struct Runner {
     pub starter: SessionStarter,
     /// The secrets that this run knows.
     pub masks: Masks,
+    /// Variables of the environment of every command.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// The receiver of data on the standard output of a command.
@@ -275,6 +277,9 @@ impl Runner {
             .stdin(call.input)
             .stdout(output_writer)
             .stderr(errors_writer);
+        for (name, value) in &self.variables {
+            process.env(name, fit(value));
+        }
         if let Some(mark) = call.mark {
             process.env(MARK, mark);
         }

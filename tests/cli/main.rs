@@ -13,6 +13,7 @@ mod completions;
 mod delete;
 mod diff;
 mod docs;
+mod drill;
 mod embed;
 mod enabled;
 mod environment;

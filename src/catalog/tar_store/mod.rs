@@ -171,8 +171,12 @@ impl Repository for TarStore {
         name: &str,
         sink: &mut dyn Sink,
     ) -> Result<Verified> {
-        let source = self.open(name)?;
-        context.begin(what, Some(source.length()?));
+        let (source, length) = context.read_clock.during(|| {
+            let source = self.open(name)?;
+            let length = source.length()?;
+            Ok::<_, anyhow::Error>((source, length))
+        })?;
+        context.begin(what, Some(length));
         self.read_through(context, source, name, sink)
     }
 

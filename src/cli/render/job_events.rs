@@ -72,6 +72,9 @@ pub fn log(event: JobEvent) {
             Some(next) => info!(%destination, next, "Its time has not come (`every`)"),
             None => info!(%destination, "Its time has not come (`every`)"),
         },
+        JobEvent::Drills { archive } => info!(%archive, "Rehearsing a restore"),
+        JobEvent::ProbeBegins { command } => info!("Running the probe `{command}`"),
+        JobEvent::ProbeSays { line } => info!("probe: {line}"),
         JobEvent::MetricsFail { file, reason } => {
             warn!("The metrics {file} could not be written: {reason}");
         }

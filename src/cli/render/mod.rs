@@ -7,6 +7,7 @@ pub mod completions;
 pub mod copy;
 pub mod delete;
 pub mod diff;
+pub mod drill;
 pub mod events;
 pub mod explain;
 pub mod export;

@@ -43,12 +43,6 @@ pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
             ));
         }
         text.push_str(&lingering(report.lingering.as_ref()));
-        for job in &report.jobs_without_verb {
-            text.push_str(&format!(
-                "`{0}` under [backup.schedule] has no unit: this version has no `hookshot {0}`\n",
-                job.name()
-            ));
-        }
         text.push_str(&unused(&report.unused_variables));
         for (name, advice) in &report.missing_credentials {
             text.push_str(&format!(

@@ -9,6 +9,7 @@ mod copy;
 mod delete;
 mod demo;
 mod diff;
+mod drill;
 mod export;
 mod extract;
 mod filter;
@@ -50,6 +51,7 @@ pub enum Verb {
     Backup(backup::BackupArguments),
     Import(import::ImportArguments),
     Rollback(rollback::RollbackArguments),
+    Drill(drill::DrillArguments),
     Verify(verify::VerifyArguments),
     Inspect(inspect::InspectArguments),
     Diff(diff::DiffArguments),
@@ -95,6 +97,7 @@ impl Verb {
             Verb::Prune(_) => Some(Job::Prune),
             Verb::Verify(_) => Some(Job::Verify),
             Verb::Status(_) => Some(Job::Status),
+            Verb::Drill(_) => Some(Job::Drill),
             _ => None,
         }
     }
@@ -106,6 +109,7 @@ impl Verb {
             Verb::Backup(verb) => verb.run(app),
             Verb::Import(verb) => verb.run(app),
             Verb::Rollback(verb) => verb.run(app),
+            Verb::Drill(verb) => verb.run(app),
             Verb::Verify(verb) => verb.run(app),
             Verb::Inspect(verb) => verb.run(app),
             Verb::Diff(verb) => verb.run(app),

@@ -3,19 +3,14 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use uuid::Uuid;
 
 use super::{place::Place, report::BackupReport, request::BackupRequest, run::Run, tiers};
 use crate::{
     config::{Choices, Settings},
     context::Context,
     error::Failure,
-    jobs::{history::History, known_secrets, lock::lock, notify, scheduled::VARIABLE},
-    model::{
-        occasion::Occasion,
-        run_record::{Job, RunRecord, RunResult},
-    },
-    work::events::JobEvent,
+    jobs::{history::History, known_secrets, lock::lock, missed::missed, notify},
+    model::run_record::Job,
 };
 
 /// Runs the nightly job once. Fails if it could not begin: then nothing was done, and nothing is recorded. Every other
@@ -32,7 +27,9 @@ pub fn backup(
     let _lock = match lock(context, &settings, request.lock_wait) {
         Ok(lock) => lock,
         Err(error) => {
-            missed(context, &settings, &places, &Failure::of(&error));
+            let failure = Failure::of(&error);
+            let failed = places.iter().map(|place| place.failed(&failure.message));
+            missed(context, &settings, Job::Backup, failed.collect(), &failure);
             return Err(error);
         }
     };
@@ -65,33 +62,4 @@ pub fn later(context: &Context) -> Context {
         begun: Instant::now(),
         ..context.clone()
     }
-}
-
-/// Records and notifies a run that a schedule started and that could not begin. A run by hand says so itself.
-fn missed(context: &Context, settings: &Settings, places: &[Place], failure: &Failure) {
-    if context.environment.get(VARIABLE) != Some(Job::Backup.name()) {
-        return;
-    }
-    let record = RunRecord {
-        result: RunResult::Failure,
-        exit_code: Some(failure.kind.code()),
-        duration_seconds: Some(context.begun.elapsed().as_secs_f64()),
-        destinations: places
-            .iter()
-            .map(|place| place.failed(&failure.message))
-            .collect(),
-        error: Some(context.runner.masked(&failure.message)),
-        hint: failure
-            .hint
-            .as_deref()
-            .map(|hint| context.runner.masked(hint)),
-        host: context.hostname.clone(),
-        app: Some(settings.schema.app.clone()),
-        ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Backup, context.now)
-    };
-    if let Err(error) = History::of(context, settings).append(&record) {
-        let reason = format!("{error:#}");
-        context.tell(JobEvent::HistoryFails { reason });
-    }
-    notify::send(context, settings, Occasion::of(&record), &record);
 }

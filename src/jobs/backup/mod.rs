@@ -13,7 +13,6 @@ mod catch_up;
 mod follow;
 mod foreign;
 mod identity;
-mod killed;
 mod needed;
 mod place;
 mod plan;
@@ -26,7 +25,7 @@ mod unchanged;
 mod undone;
 
 pub use self::{
-    begin::backup,
+    begin::{backup, later},
     plan::{BackupPlan, Comparison, PlannedDestination, plan},
     report::BackupReport,
     request::{BackupMode, BackupRequest, IfUnchanged, OldArchives},

@@ -4,7 +4,6 @@ use anyhow::Result;
 use uuid::Uuid;
 
 use super::{
-    killed,
     place::{Place, records},
     report::BackupReport,
     request::{BackupRequest, IfUnchanged},
@@ -22,7 +21,7 @@ use crate::{
     jobs::{
         history::History,
         hooks::{Begin, HookReport, Hooks, WorkOutcome},
-        metrics,
+        killed, known_secrets, metrics,
         notify::{self, NotificationOutcome},
     },
     machine::enter::{StateAccess, enter},
@@ -56,7 +55,13 @@ impl Run<'_> {
         let mut runs = self
             .noted(self.history.read(), &mut work)
             .unwrap_or_default();
-        killed::close(self.context, self.settings, &self.history, &mut runs);
+        killed::close(
+            self.context,
+            self.settings,
+            &self.history,
+            &mut runs,
+            Job::Backup,
+        );
         let mut record = self.begun()?;
         self.noted(self.history.append(&record), &mut work);
         let mut notifications = self.notify(&record);
@@ -96,7 +101,8 @@ impl Run<'_> {
         notifications.extend(self.notify(&record));
         self.write_metrics(&mut work);
         self.settle(&mut record, &work);
-        let failure = work.verdict().map(|failure| self.masked_failure(failure));
+        let failure = work.verdict();
+        let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
         Ok(BackupReport::of(&record, reports, notifications, failure))
     }
 
@@ -280,7 +286,8 @@ impl Run<'_> {
         if matches!(record.skipped, Some(SkipReason::Hook | SkipReason::NotDue)) {
             record.archive = None;
         }
-        let failure = work.verdict().map(|failure| self.masked_failure(failure));
+        let failure = work.verdict();
+        let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
         record.result = match &failure {
             None if record.skipped.is_some() => RunResult::Skipped,
             None => RunResult::Success,
@@ -294,17 +301,6 @@ impl Run<'_> {
         record.error = failure.as_ref().map(|failure| failure.message.clone());
         record.hint = failure.and_then(|failure| failure.hint);
         record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
-    }
-
-    fn masked_failure(&self, failure: Failure) -> Failure {
-        Failure {
-            kind: failure.kind,
-            message: self.masked(&failure.message),
-            hint: failure.hint.map(|hint| self.masked(&hint)),
-            faults: (failure.faults.iter())
-                .map(|fault| self.masked(fault))
-                .collect(),
-        }
     }
 
     fn masked(&self, text: &str) -> String {

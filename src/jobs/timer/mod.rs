@@ -197,7 +197,6 @@ impl TimerUnits {
             missing_variables: self.needs.variables.clone(),
             unused_variables: lacks::variables(context, &self.needs),
             missing_credentials: self.missing_credentials.clone(),
-            jobs_without_verb: settings.schema.schedule.without_verb(),
             hidden: self.paths.hidden(&self.folder),
             is_default: self.planned.is_default,
         })

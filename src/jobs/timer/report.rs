@@ -39,8 +39,6 @@ pub struct InstallReport {
     pub unused_variables: Vec<String>,
     /// The credentials that the units lack, and how to give them: name and advice.
     pub missing_credentials: BTreeMap<String, String>,
-    /// The scheduled jobs for which this version has no verb, and so no unit.
-    pub jobs_without_verb: Vec<Job>,
     /// Paths below /tmp and /var/tmp, which the services do not see.
     pub hidden: Vec<PathBuf>,
     /// True if the configuration does not say when the backup starts.

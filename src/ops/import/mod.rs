@@ -313,7 +313,8 @@ pub fn import(
     let mut report = ApplyReport::new(context, request.rehearsal, &plan.steps, blocked);
     report.changed = changed;
     report.name_backups(&plan.changes);
-    if report.blocked.is_empty() {
+    // Below another root, commands hold nothing that a rollback would bring back.
+    if report.blocked.is_empty() && settings.elsewhere.root.is_none() {
         plan.changes
             .extend(exports.keep(&mut commands, &mut remarks)?);
         report.name_kept(&commands);
@@ -321,6 +322,7 @@ pub fn import(
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
     report.hostname = unpacked.verified.manifest().hostname.clone();
+    report.app_version = unpacked.verified.manifest().app_version.clone();
     report.archive_escaped = request.archive.escaped();
     report
         .remarks

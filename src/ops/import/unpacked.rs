@@ -272,7 +272,11 @@ impl<'a> Unpacked<'a> {
                 hint: "use a hookshot of the archive's version; --force does not override this",
             }),
         }
-        blocked.extend(app_version::obstacle(context, self.settings, manifest)?);
+        blocked.extend(app_version::obstacle(
+            context,
+            self.settings,
+            manifest.app_version.as_ref(),
+        )?);
         for source in self.sources().filter(|source| contents::is_checked(source)) {
             let bytes = std::fs::read(self.staging.place(&source.name))?;
             let faults = match contents::check(source.kind.text_rule(), &bytes) {

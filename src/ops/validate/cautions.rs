@@ -3,14 +3,14 @@
 use crate::{
     catalog::destination,
     config::{
-        Settings,
+        Choices, Settings,
         destinations::DestinationSettings,
         encryption::{DestinationEncryption, EncryptionSettings},
         sources::Source,
     },
     context::Context,
     disk::{folder_of, real},
-    model::plan::Privacy,
+    model::{job::Job, plan::Privacy},
     store::Address,
     work::{session::SessionStarter, shell::Line},
 };
@@ -55,6 +55,32 @@ pub fn of_encryption(context: &Context, settings: &Settings, found: &mut Caution
             &schema.encryption,
             found,
         );
+    }
+}
+
+/// Refuses a drill in the schedule of a machine that has no key for its archives: each would fail.
+pub fn of_drills(choices: &Choices, settings: &Settings, found: &mut Cautions) {
+    let schema = &settings.schema;
+    let is_scheduled = schema.schedule.timetable(Job::Drill, false).is_some();
+    let has_key = !choices.identities.is_empty() || !schema.encryption.identity_files.is_empty();
+    if !is_scheduled || has_key {
+        return;
+    }
+    let is_closed = |one: &EncryptionSettings| one.seals() && one.passphrase.is_none();
+    let enabled = schema.destinations.iter().filter(|(_, one)| one.enabled);
+    let closed = enabled.filter(|(_, one)| match &one.encryption {
+        DestinationEncryption::Shared => is_closed(&schema.encryption),
+        DestinationEncryption::Off => false,
+        DestinationEncryption::Own(own) => is_closed(own),
+    });
+    let closed: Vec<String> = closed.map(|(name, _)| format!("@{name}")).collect();
+    if !closed.is_empty() {
+        found.faults.push(format!(
+            "{}: `drill` under [backup.schedule] opens archives, and no key on this machine opens those of {}: name one \
+            with `identity_file` under [backup.encryption], or rehearse restores on another machine",
+            settings.config.display(),
+            closed.join(", ")
+        ));
     }
 }
 

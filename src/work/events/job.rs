@@ -109,6 +109,21 @@ pub enum JobEvent {
         /// The time at which it gets its next archive.
         next: Option<String>,
     },
+    /// The restore of an archive is rehearsed.
+    Drills {
+        /// The archive.
+        archive: String,
+    },
+    /// A probe begins.
+    ProbeBegins {
+        /// The command, shortened and masked.
+        command: String,
+    },
+    /// A probe printed a line.
+    ProbeSays {
+        /// The line, masked.
+        line: String,
+    },
     /// The file of metrics could not be written.
     MetricsFail {
         /// The file.

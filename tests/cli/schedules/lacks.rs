@@ -151,26 +151,3 @@ fn a_missing_folder_of_metrics_is_named_with_what_to_do() {
     service.run(&["status"], 0);
     assert!(folder.join("shop.prom").exists());
 }
-
-#[test]
-fn a_drill_that_no_verb_can_run_is_a_fault_and_gets_no_unit() {
-    let schedule = "[backup.schedule]\nbackup = \"02:00\"\ndrill = \"sun 05:00\"\n";
-    let service = service("shop", schedule);
-    let said = service.run(&["validate"], 2);
-    said.says("`drill` under [backup.schedule]")
-        .says("remove the line");
-    let root = Root::of(&service);
-    shows(
-        &install(&service, &root, &[]),
-        &["`drill` under [backup.schedule] has no unit"],
-    );
-    assert_eq!(root.names().1, ["hookshot-shop-backup.timer"]);
-    let jobs = service.run(&["schedule", "--json"], 0).json();
-    assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(1));
-    let text = fs::read_to_string(&service.config).expect("there");
-    for good in ["drill = []", "drill = \"sun 05:00\"\nenabled = false"] {
-        let text = text.replace("drill = \"sun 05:00\"", good);
-        fs::write(&service.config, text).expect("written");
-        service.run(&["validate"], 0);
-    }
-}

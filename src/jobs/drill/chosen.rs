@@ -1,0 +1,185 @@
+//! The archives whose restore is rehearsed, as words of the command line name them.
+
+use std::{ffi::OsString, path::Path};
+
+use anyhow::Result;
+
+use super::request::WhichArchives;
+use crate::{
+    catalog::{
+        destination::{Destination, unknown},
+        input::{ArchiveInput, Candidates},
+        repository::Manifests,
+        target::Target,
+    },
+    config::{Settings, elsewhere::tidy},
+    context::Context,
+    disk::{folder_of, real},
+    error::{Failure, Kind},
+    model::entry_name::printable,
+    store::Address,
+};
+
+/// An archive whose restore is rehearsed, or the reason why it cannot be.
+pub struct ChosenArchive {
+    /// The name of its destination in the configuration, or its address; `None` for standard input.
+    pub destination: Option<String>,
+    /// Its name; `None` if the destination did not tell it.
+    pub archive: Option<String>,
+    /// Its size, if the destination has told it.
+    pub bytes: Option<u64>,
+    /// The way to read it.
+    pub input: Result<ArchiveInput, Failure>,
+}
+
+/// Returns the words of a request: those of every destination if it names none. Refuses wrong ones.
+pub fn words(settings: &Settings, said: &[OsString]) -> Result<Vec<OsString>> {
+    let words = match said {
+        [] => Target::every(settings)?,
+        said => said.to_vec(),
+    };
+    if words.is_empty() {
+        let failure = Failure::new(
+            Kind::Usage,
+            "no archive is named, and no destination configured",
+        );
+        return Err(failure
+            .hint("name an archive, a folder, a URL or an @destination, or add [backup.destinations.NAME]")
+            .into());
+    }
+    for word in &words {
+        if let Target::Named(named) = Target::read(word)? {
+            let name = named.split('/').next().unwrap_or_default();
+            if !settings.schema.destinations.contains_key(name) {
+                return Err(unknown(settings, name).into());
+            }
+        }
+    }
+    Ok(words)
+}
+
+/// Returns the archives that a word names. A destination that cannot be read is one archive without a name.
+pub fn choose(
+    context: &Context,
+    settings: &Settings,
+    word: &OsString,
+    which: WhichArchives,
+) -> Result<Vec<ChosenArchive>> {
+    let target = Target::read(word)?;
+    let place = match target.place(context, settings) {
+        Ok(place) => place,
+        Err(error) => return Ok(vec![failed(settings, &target, error)?]),
+    };
+    match place {
+        Some(destination) => match within(settings, &destination, which) {
+            Ok(chosen) => Ok(chosen),
+            Err(error) => Ok(vec![failed(settings, &target, error)?]),
+        },
+        None => match named(context, settings, &target) {
+            Ok(chosen) => Ok(vec![chosen]),
+            Err(error) => Ok(vec![failed(settings, &target, error)?]),
+        },
+    }
+}
+
+/// Returns archives of a destination, the newest first; at least one.
+fn within(
+    settings: &Settings,
+    destination: &Destination,
+    which: WhichArchives,
+) -> Result<Vec<ChosenArchive>> {
+    let repository = &destination.repository;
+    let prefix = &settings.schema.prefix;
+    let listing = repository.list(Some(prefix), Manifests::OfNone)?;
+    let count = match which {
+        WhichArchives::Newest => 1,
+        WhichArchives::All => usize::MAX,
+    };
+    let name = match &destination.name {
+        Some(name) => name.clone(),
+        None => repository.address(),
+    };
+    let archives = listing.archives.into_iter().take(count);
+    let chosen: Vec<ChosenArchive> = archives
+        .map(|listed| {
+            let archive = listed.stored.name;
+            let candidates = Candidates::new(repository.clone(), vec![archive.clone()]);
+            ChosenArchive {
+                destination: Some(name.clone()),
+                archive: Some(archive),
+                bytes: Some(listed.stored.size_bytes),
+                input: Ok(ArchiveInput::Stored(candidates)),
+            }
+        })
+        .collect();
+    if chosen.is_empty() {
+        let message = format!("{} has no archive of {prefix}", repository.shown());
+        return Err(Failure::new(Kind::NotFound, message)
+            .hint("`hookshot list --all-hosts` shows what is there")
+            .into());
+    }
+    Ok(chosen)
+}
+
+/// Returns the archive that a word names.
+fn named(context: &Context, settings: &Settings, target: &Target) -> Result<ChosenArchive> {
+    let input = target.input(context, || Ok(settings))?;
+    let bytes = match &input {
+        ArchiveInput::File(path) => path.metadata().ok().map(|metadata| metadata.len()),
+        input => input.bytes()?.map(|bytes| bytes.length()).transpose()?,
+    };
+    Ok(ChosenArchive {
+        destination: destination(settings, target),
+        archive: Some(match input.file_name() {
+            Some(name) => name.to_owned(),
+            None => input.shown(),
+        }),
+        bytes,
+        input: Ok(input),
+    })
+}
+
+/// Returns what cannot be read. An interruption is an error.
+fn failed(settings: &Settings, target: &Target, error: anyhow::Error) -> Result<ChosenArchive> {
+    let failure = Failure::of(&error);
+    if matches!(failure.kind, Kind::Interrupted(_)) {
+        return Err(error);
+    }
+    Ok(ChosenArchive {
+        destination: destination(settings, target),
+        archive: None,
+        bytes: None,
+        input: Err(failure),
+    })
+}
+
+/// Returns the name of the destination that a word names or in which the named archive lies.
+fn destination(settings: &Settings, target: &Target) -> Option<String> {
+    match target {
+        Target::Standard => None,
+        Target::Named(named) => named.split('/').next().map(str::to_owned),
+        Target::Url(url) => match Address::parse_archive(url) {
+            Ok(Some((address, _))) => Some(address.to_string()),
+            _ => Some(url.clone()),
+        },
+        Target::Path(path) => {
+            let folder = match path.is_dir() {
+                true => path.clone(),
+                false => folder_of(path),
+            };
+            let configured = of_folder(settings, &folder);
+            Some(configured.unwrap_or_else(|| printable(&folder.to_string_lossy())))
+        }
+    }
+}
+
+/// Returns the name of the destination that is this folder.
+fn of_folder(settings: &Settings, folder: &Path) -> Option<String> {
+    let top = folder_of(&settings.config);
+    let mut all = settings.schema.destinations.iter();
+    let found = all.find(|(_, destination)| match &destination.address {
+        Address::Folder(path) => real(&tidy(&top.join(path))) == real(folder),
+        _ => false,
+    });
+    found.map(|(name, _)| name.clone())
+}

@@ -1,0 +1,323 @@
+//! One drill, from its first record to its last notification.
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::{
+    chosen::{ChosenArchive, choose},
+    probe::{self, Probe},
+    report::DrillReport,
+    request::{DrillRequest, SandboxFate},
+    verdict::Verdict,
+};
+use crate::{
+    catalog::input::ArchiveInput,
+    config::{
+        Choices, Settings,
+        hooks::{Operation, Stage},
+    },
+    context::Context,
+    disk::sandbox::Sandbox,
+    error::{Failure, Kind},
+    jobs::{
+        history::History,
+        hooks::{Begin, Hooks, WorkOutcome},
+        killed, known_secrets, metrics,
+        notify::{self, NotificationOutcome},
+    },
+    model::{
+        drill_record::DrillRecord,
+        occasion::Occasion,
+        run_record::{DestinationRecord, Job, RunRecord, RunResult, SkipReason},
+    },
+    ops::drill::{ImportCommands, RestoredState, rehearse},
+    verbs::for_attempt,
+    work::events::JobEvent,
+};
+
+/// One drill.
+pub struct Run<'a> {
+    pub context: &'a Context,
+    pub choices: &'a Choices,
+    pub settings: &'a Settings,
+    pub request: &'a DrillRequest,
+    /// The words for archives and destinations.
+    pub words: Vec<std::ffi::OsString>,
+    /// The history; `None` without a configuration.
+    pub history: Option<History>,
+}
+
+impl Run<'_> {
+    /// Runs the drill. Every failure after its beginning is in the report.
+    pub fn execute(&self) -> Result<DrillReport> {
+        let mut verdict = Verdict::default();
+        self.close_killed(&mut verdict);
+        let schema = &self.settings.schema;
+        let mut record = RunRecord {
+            host: self.context.hostname.clone(),
+            app: Some(schema.app.clone()),
+            ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Drill, self.context.now)
+        };
+        self.append(&record, &mut verdict);
+        let mut notifications = self.notify(&record);
+        let run_id = record.run_id.clone();
+        let mut hooks = Hooks::new(self.context, self.settings, Operation::Drill, &run_id);
+        match hooks.before() {
+            Begin::Go => {
+                verdict.end = self.work(&mut record, &mut verdict).err();
+                self.settle(&mut record, &verdict);
+                hooks.after(Stage::After, &outcome(&record));
+            }
+            Begin::Skip => record.skipped = Some(SkipReason::Hook),
+            Begin::Failed(failure) => verdict.end = Some(failure),
+        }
+        verdict.undone.append(&mut hooks.faults);
+        self.settle(&mut record, &verdict);
+        match record.result {
+            RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
+            RunResult::Partial | RunResult::Failure => {
+                hooks.after(Stage::Failure, &outcome(&record));
+            }
+            RunResult::Running | RunResult::Skipped => {}
+        }
+        hooks.after(Stage::Finally, &outcome(&record));
+        verdict.undone.append(&mut hooks.faults);
+        self.settle(&mut record, &verdict);
+        self.append(&record, &mut verdict);
+        let reports = std::mem::take(&mut hooks.reports);
+        notifications.extend(self.notify(&record));
+        if self.history.is_some()
+            && let Err(failure) = metrics::publish(self.context, self.settings)
+        {
+            verdict.undone.push(failure.message);
+        }
+        self.settle(&mut record, &verdict);
+        let failure = verdict.failure();
+        let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
+        Ok(DrillReport::of(record, reports, notifications, failure))
+    }
+
+    /// Ends the records of drills that were killed, and their probes.
+    fn close_killed(&self, verdict: &mut Verdict) {
+        let Some(history) = &self.history else {
+            return;
+        };
+        match history.read() {
+            Ok(mut runs) => {
+                let (context, settings) = (self.context, self.settings);
+                killed::close(context, settings, history, &mut runs, Job::Drill);
+            }
+            Err(error) => self.incomplete(&error, verdict),
+        }
+    }
+
+    fn append(&self, record: &RunRecord, verdict: &mut Verdict) {
+        if let Some(history) = &self.history
+            && let Err(error) = history.append(record)
+        {
+            self.incomplete(&error, verdict);
+        }
+    }
+
+    fn incomplete(&self, error: &anyhow::Error, verdict: &mut Verdict) {
+        let reason = format!("{error:#}");
+        let fault = format!("the history is not complete: {reason}");
+        if !verdict.undone.contains(&fault) {
+            verdict.undone.push(fault);
+        }
+        self.context.tell(JobEvent::HistoryFails { reason });
+    }
+
+    fn notify(&self, record: &RunRecord) -> Vec<NotificationOutcome> {
+        notify::send(self.context, self.settings, Occasion::of(record), record)
+    }
+
+    /// Rehearses the restore of each archive. Only an interruption ends it before the last one.
+    fn work(&self, record: &mut RunRecord, verdict: &mut Verdict) -> Result<(), Failure> {
+        let mut attempts = 0;
+        for word in &self.words {
+            let chosen = choose(self.context, self.settings, word, self.request.which);
+            for chosen in chosen.map_err(|error| Failure::of(&error))? {
+                self.context.stop.check()?;
+                let context = for_attempt(self.context, attempts);
+                attempts += 1;
+                let (drill, failure) = self.one(&context, chosen, &record.run_id)?;
+                verdict.count += 1;
+                add_destination(record, &drill);
+                record.drills.push(drill);
+                verdict.failures.extend(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rehearses the restore of one archive. An interruption is an error.
+    fn one(
+        &self,
+        context: &Context,
+        chosen: ChosenArchive,
+        run_id: &str,
+    ) -> Result<(DrillRecord, Option<Failure>), Failure> {
+        let mut drill = DrillRecord {
+            archive: chosen.archive,
+            destination: chosen.destination,
+            bytes: chosen.bytes,
+            ..DrillRecord::default()
+        };
+        let failure = match chosen.input {
+            Err(failure) => Some(failure),
+            Ok(input) => {
+                context.tell(JobEvent::Drills {
+                    archive: input.shown(),
+                });
+                match self.restore(context, &input, run_id, &mut drill) {
+                    Ok(failure) => failure,
+                    Err(error) => Some(named(&input, Failure::of(&error))),
+                }
+            }
+        };
+        if let Some(failure) = &failure
+            && matches!(failure.kind, Kind::Interrupted(_))
+        {
+            return Err(failure.clone());
+        }
+        drill.error = failure
+            .as_ref()
+            .map(|failure| context.runner.masked(&failure.message));
+        Ok((drill, failure))
+    }
+
+    /// Restores an archive into a sandbox, runs the probe, and removes the sandbox. Returns the failure of the probe.
+    fn restore(
+        &self,
+        context: &Context,
+        input: &ArchiveInput,
+        run_id: &str,
+        drill: &mut DrillRecord,
+    ) -> Result<Option<Failure>> {
+        let sandbox = Sandbox::create(&context.scratch)?;
+        let result = self.within(context, &sandbox, input, run_id, drill);
+        if self.request.sandbox == SandboxFate::Kept && !sandbox.is_empty() {
+            let place = sandbox.keep(&format!("hookshot-drill-{}", context.unique))?;
+            drill.sandbox = Some(place.display().to_string());
+        }
+        result
+    }
+
+    fn within(
+        &self,
+        context: &Context,
+        sandbox: &Sandbox,
+        input: &ArchiveInput,
+        run_id: &str,
+        drill: &mut DrillRecord,
+    ) -> Result<Option<Failure>> {
+        let settings = &self.settings.schema.drill;
+        let commands = match settings.runs_commands {
+            true => ImportCommands::Run,
+            false => ImportCommands::LeftOut,
+        };
+        let state = rehearse(context, self.choices, sandbox, input, commands)?;
+        drill.good = true;
+        drill.seconds = state.seconds;
+        drill.rto_seconds = state.seconds.rto();
+        let masked = |warning: &String| context.runner.masked(warning);
+        drill.warnings = state.warnings.iter().map(masked).collect();
+        match &settings.probe {
+            None => Ok(None),
+            Some(_) => self.probe(context, sandbox, &state, run_id, drill),
+        }
+    }
+
+    fn probe(
+        &self,
+        context: &Context,
+        sandbox: &Sandbox,
+        state: &RestoredState,
+        run_id: &str,
+        drill: &mut DrillRecord,
+    ) -> Result<Option<Failure>> {
+        let Some(command) = &self.settings.schema.drill.probe else {
+            return Ok(None);
+        };
+        drill.warnings.extend(probe::warnings(state));
+        let archive = drill.archive.clone().unwrap_or_default();
+        let probe = Probe {
+            context,
+            settings: self.settings,
+            run_id,
+            archive: &archive,
+            root: &sandbox.root(),
+        };
+        let probed = probe.run(command, state)?;
+        drill.seconds.probe = Some(probed.seconds);
+        drill.probe = Some(probed.record);
+        Ok(probed.failure)
+    }
+
+    /// Writes the present outcome into the record.
+    fn settle(&self, record: &mut RunRecord, verdict: &Verdict) {
+        let failure = verdict.failure();
+        let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
+        record.result = match &failure {
+            None if record.skipped.is_some() => RunResult::Skipped,
+            None => RunResult::Success,
+            Some(failure) if failure.kind == Kind::Partial => RunResult::Partial,
+            Some(_) => RunResult::Failure,
+        };
+        record.exit_code = Some(failure.as_ref().map_or(0, |failure| failure.kind.code()));
+        record.error = failure.as_ref().map(|failure| failure.message.clone());
+        record.hint = failure.and_then(|failure| failure.hint);
+        record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
+        // Several archives have no name in common.
+        if let [drill] = &record.drills[..] {
+            record.archive.clone_from(&drill.archive);
+            record.size_bytes = drill.bytes;
+        }
+    }
+}
+
+/// Notes the outcome at its destination: that is good if all of its archives are, and their probes.
+fn add_destination(record: &mut RunRecord, drill: &DrillRecord) {
+    let Some(name) = &drill.destination else {
+        return;
+    };
+    let is_good = drill.good && drill.error.is_none();
+    let mut known = record.destinations.iter_mut();
+    match known.find(|one| one.name == *name) {
+        Some(known) => {
+            known.good &= is_good;
+            known.error = known.error.take().or(drill.error.clone());
+        }
+        None => record.destinations.push(DestinationRecord {
+            name: name.clone(),
+            archive: drill.archive.clone(),
+            good: is_good,
+            size_bytes: drill.bytes,
+            error: drill.error.clone(),
+            ..DestinationRecord::default()
+        }),
+    }
+}
+
+/// Names the archive in a failure that does not.
+fn named(input: &ArchiveInput, failure: Failure) -> Failure {
+    let shown = input.shown();
+    if failure.message.contains(&shown) {
+        return failure;
+    }
+    Failure {
+        message: format!("{shown}: {}", failure.message),
+        ..failure
+    }
+}
+
+/// Returns the outcome that hooks are told.
+fn outcome(record: &RunRecord) -> WorkOutcome {
+    WorkOutcome {
+        result: Some(record.result),
+        exit_code: Some(record.exit_code.unwrap_or_default()),
+        archive: record.archive.clone(),
+        error: record.error.clone(),
+    }
+}

@@ -1,0 +1,102 @@
+//! The verdict on a drill: the worst of its failures.
+
+use crate::error::{Failure, Kind};
+
+/// The failures of a drill, collected while it goes on.
+#[derive(Default)]
+pub struct Verdict {
+    /// The failure of a `before` hook, or an interruption: it decides.
+    pub end: Option<Failure>,
+    /// The failures of archives, of destinations and of probes.
+    pub failures: Vec<Failure>,
+    /// The number of archives, and of destinations that could not be read.
+    pub count: usize,
+    /// The faults of hooks, of the history and of metrics.
+    pub undone: Vec<String>,
+}
+
+impl Verdict {
+    /// Returns the failure that decides on result and exit code, if there is one.
+    pub fn failure(&self) -> Option<Failure> {
+        let mut failure = match (&self.end, self.worst()) {
+            (Some(end), _) => end.clone(),
+            (None, Some(worst)) => worst,
+            (None, None) => return self.partial(),
+        };
+        if !self.undone.is_empty() {
+            if failure.faults.is_empty() {
+                failure.faults.push(failure.message.clone());
+            }
+            failure.faults.extend(self.undone.iter().cloned());
+        }
+        Some(failure)
+    }
+
+    /// Returns the worst failure; of several, it names the number and all of them.
+    fn worst(&self) -> Option<Failure> {
+        let worst = self.failures.iter().rev().max_by_key(|one| rank(one))?;
+        if self.count == 1 {
+            return Some(worst.clone());
+        }
+        let (failed, count) = (self.failures.len(), self.count);
+        let message = format!("{failed} of {count} restores failed: {}", worst.message);
+        let faults = self.failures.iter().map(|one| one.message.clone());
+        Some(Failure {
+            message,
+            faults: faults.collect(),
+            ..worst.clone()
+        })
+    }
+
+    fn partial(&self) -> Option<Failure> {
+        let first = self.undone.first()?;
+        let message = match self.undone.len() {
+            1 => first.clone(),
+            count => format!("{count} parts were left undone: {first}"),
+        };
+        let hint = "the restores themselves were good";
+        let failure = Failure::new(Kind::Partial, message).hint(hint);
+        Some(failure.faults(self.undone.clone()))
+    }
+}
+
+/// A damaged archive says more than one that no key opens, and that more than a destination that does not answer.
+fn rank(failure: &Failure) -> u8 {
+    match failure.kind {
+        Kind::Refused => 6,
+        Kind::Version => 5,
+        Kind::Key => 4,
+        Kind::Unhealthy => 3,
+        Kind::NotFound => 2,
+        Kind::Space => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(kinds: &[Kind], count: usize, undone: &[&str]) -> Option<(u8, usize)> {
+        let verdict = Verdict {
+            end: None,
+            failures: kinds.iter().map(|kind| Failure::new(*kind, "x")).collect(),
+            count,
+            undone: undone.iter().map(|&text| text.to_owned()).collect(),
+        };
+        let failure = verdict.failure()?;
+        Some((failure.kind.code(), failure.faults.len()))
+    }
+
+    #[test]
+    fn the_worst_failure_decides() {
+        assert_eq!(code(&[], 2, &[]), None);
+        assert_eq!(code(&[], 2, &["a hook"]), Some((3, 1)));
+        assert_eq!(code(&[Kind::Unhealthy], 1, &[]), Some((19, 0)));
+        let all = [Kind::Unreachable, Kind::Unhealthy, Kind::Refused, Kind::Key];
+        assert_eq!(code(&all, 5, &[]), Some((13, 4)));
+        assert_eq!(code(&all[..2], 2, &["a hook"]), Some((19, 3)));
+        assert_eq!(code(&[Kind::Unreachable], 2, &[]), Some((1, 1)));
+        assert_eq!(code(&[Kind::Space], 1, &[]), Some((18, 0)));
+    }
+}
