@@ -187,7 +187,8 @@ pub(crate) fn import_archive(
 /// a mistyped path must not send the database to the default folder.
 fn require_config(context: &Context, choices: &Choices) -> Result<()> {
     let config = choices.config_path()?;
-    if choices.config.is_none() || choices.data_dir.is_some() || choices.archived.is_some() {
+    let is_told = choices.archived.is_some() || choices.pinned.is_some();
+    if choices.config.is_none() || choices.data_dir.is_some() || is_told {
         return Ok(());
     }
     // A killed import may still have to restore it.

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     catalog::keys::keys,
     error::{Failure, Kind},
-    jobs::scheduled::ScheduledRun,
+    jobs::{guard::remind, scheduled::ScheduledRun},
     machine::enter::{self, Need},
     work::{Threads, cancel::Stop, events::Events, session, wake::Wake},
 };
@@ -139,6 +139,9 @@ fn dispatch(
         Hangup::Cancels
     };
     let asked = signals::watch(&stop, hangup)?;
+    if matches!(arguments.verb, Verb::Protect(_)) {
+        signals::leave_quit()?;
+    }
     if let Verb::Guard(verb) = arguments.verb {
         return verb.run();
     }
@@ -176,6 +179,9 @@ fn dispatch(
             Need::Nothing,
             &app.context.events,
         )?;
+    }
+    if !is_agent {
+        remind(&app.context, &app.choices)?;
     }
     let scheduled = ScheduledRun::begin(&app.context, &app.choices, arguments.verb.job())?;
     let result = arguments.verb.run(&app);

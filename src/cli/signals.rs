@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Result;
 use signal_hook::{
-    consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
+    consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ},
     flag,
     low_level::pipe,
 };
@@ -70,6 +70,12 @@ pub fn watch(stop: &Stop, hangup: Hangup<'_>) -> Result<UnixStream> {
         false => drop(pipe::register(SIGUSR1, writer)?),
     }
     Ok(asked)
+}
+
+/// Leaves SIGQUIT, which a terminal sends to all of its foreground group, to the command that has the terminal.
+pub fn leave_quit() -> Result<()> {
+    flag::register(SIGQUIT, Arc::new(AtomicBool::new(false)))?;
+    Ok(())
 }
 
 /// Returns the signals that this process ignores, signal `n` as bit `n - 1` (`SigIgn` of proc_pid_status(5)). Returns

@@ -36,6 +36,9 @@ pub struct Choices {
     pub identities: Vec<PathBuf>,
     /// The text of an archive's configuration file, if this machine has none.
     pub archived: Option<String>,
+    /// The text that counts as that of the configuration file, whatever the file says now: a rollback goes where the
+    /// archive came from.
+    pub pinned: Option<String>,
     /// The places to which an import puts things instead of those of the configuration.
     pub elsewhere: Elsewhere,
 }

@@ -14,6 +14,7 @@ mod foreign;
 pub mod globs;
 pub mod health;
 pub mod hooks;
+pub mod import;
 pub mod include;
 pub mod mail_server;
 mod nearest;

@@ -1,6 +1,9 @@
 //! The secrets that stand in the configuration itself.
 
-use super::{notify::Channel, references::PlacedSecret, schema::Schema, secret::is_reference};
+use super::{
+    import::HealthCheck, notify::Channel, references::PlacedSecret, schema::Schema,
+    secret::is_reference,
+};
 use crate::{
     model::secret_url::{secret_parts, urls_in},
     work::shell::Masks,
@@ -21,7 +24,14 @@ impl Schema {
             _ => None,
         });
         let around = [&self.prepare, &self.cleanup].into_iter().flatten();
-        for command in hooks.chain(sent).chain(around.cloned()) {
+        let control = self.import.control.iter();
+        let control = control.flat_map(|control| [control.stop.text(), control.start.text()]);
+        let health = self.import.health.iter().map(|health| match health {
+            HealthCheck::Command(command) => command.text(),
+            HealthCheck::Url(url) => url.reveal().to_owned(),
+        });
+        let commands = hooks.chain(sent).chain(around.cloned());
+        for command in commands.chain(control).chain(health) {
             mask_command(&command, masks);
         }
     }
@@ -47,11 +57,14 @@ mod tests {
         let schema = Schema::parse(
             "[backup]\nprepare = \"curl 'https://h/a/PrePare123456'\"\n\
             [[backup.hooks]]\nstage = \"before\"\nrun = \"curl https://h/a/Hook123456; pg_dump postgres://u:p4ssw0rd@h\"\n\
-            [[backup.notify]]\nname = \"a\"\nkind = \"command\"\nrun = [\"curl\", \"https://h/a?t=Notify123456\"]\n",
+            [[backup.notify]]\nname = \"a\"\nkind = \"command\"\nrun = [\"curl\", \"https://h/a?t=Notify123456\"]\n\
+            [backup.import]\nstop = \"curl https://h/a/Stop123456\"\nstart = \"true\"\nhealth = \"https://h/?k=Health123456\"\n",
         );
         let masks = Masks::default();
         schema.expect("good").mask_secrets(&masks);
-        let masked = masks.masked(b"PrePare123456 Hook123456 p4ssw0rd Notify123456 curl u");
-        assert_eq!(masked, b"*** *** *** *** curl u");
+        let masked = masks.masked(
+            b"PrePare123456 Hook123456 p4ssw0rd Notify123456 Stop123456 Health123456 curl u",
+        );
+        assert_eq!(masked, b"*** *** *** *** *** *** curl u");
     }
 }

@@ -12,6 +12,7 @@ use super::{
     foreign,
     health::{self, HealthSettings},
     hooks::{self, COMMAND_TIMEOUT, Hook},
+    import::{self, ImportSettings},
     notify::{self, Notification},
     reader::{self, Completeness, Section},
     retention::{self, Retention},
@@ -82,6 +83,8 @@ pub struct Schema {
     pub prepare_timeout: Duration,
     /// `[[backup.hooks]]`: commands around jobs.
     pub hooks: Vec<Hook>,
+    /// `[backup.import]`: how the service is stopped, started and asked for its health.
+    pub import: ImportSettings,
     /// `[[backup.notify]]`: messages about runs.
     pub notify: Vec<Notification>,
     /// `[backup.schedule]`: when jobs start.
@@ -165,6 +168,7 @@ impl Schema {
             cleanup,
             prepare_timeout,
             hooks,
+            import,
             notify,
             schedule,
             timer,
@@ -284,6 +288,7 @@ fn backup(section: &Section<'_>) -> Schema {
         cleanup: section.text("cleanup"),
         prepare_timeout: prepare_timeout.unwrap_or(COMMAND_TIMEOUT),
         hooks: hooks::read(section),
+        import: (section.section("import", import::read)).unwrap_or_default(),
         notify: notify::read(section),
         schedule: (section.section("schedule", schedule::read)).unwrap_or_default(),
         timer: (section.section("timer", schedule::read_timer)).unwrap_or_default(),

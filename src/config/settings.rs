@@ -82,11 +82,12 @@ impl Settings {
         let text = read_text(&config)?;
         let config_exists = text.is_some();
         let elsewhere = &choices.elsewhere;
-        let missing = match (&text, &choices.archived) {
-            (None, Some(_)) => Missing::LeftOut,
+        let missing = match (&text, &choices.archived, &choices.pinned) {
+            (None, Some(_), _) | (_, _, Some(_)) => Missing::LeftOut,
             _ => Missing::Refused,
         };
-        let mut text = text.or_else(|| choices.archived.clone());
+        let written = text.or_else(|| choices.archived.clone());
+        let mut text = choices.pinned.clone().or(written);
         let said = choices.said_config()?;
         let mut place: &dyn Fn(PathBuf) -> PathBuf = &|path| elsewhere.said(path);
         if text.is_none() && elsewhere.root.is_some() {

@@ -6,6 +6,7 @@
     reason = "this layer owns renames, links, removals and writes"
 )]
 
+pub mod aside;
 pub mod below;
 pub mod holder;
 pub mod life;

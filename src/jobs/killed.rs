@@ -37,6 +37,10 @@ pub fn close(
             Operation::Drill,
             "nothing of it is left; look for a power cut, a full memory (`dmesg`), or a time limit of the unit",
         ),
+        Job::Protect => (
+            Operation::Protect,
+            "look at the service, and at the archive of before the upgrade",
+        ),
         _ => (
             Operation::Backup,
             "the next run delivers what it made; look for a power cut, a full memory (`dmesg`), or a time limit of the unit",

@@ -98,6 +98,7 @@ pub fn command_line(job: Job, settings: &Settings) -> Vec<String> {
         Job::Verify => &["verify", "--since", "7d"],
         Job::Status => &["status"],
         Job::Drill => &["drill", "--lock-wait", "1h"],
+        Job::Protect => &["protect"],
     };
     let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     if job == Job::Verify {

@@ -120,7 +120,9 @@ impl<'a> Exports<'a> {
                         rollback cannot bring it back"
                     );
                     match self.force {
-                        Force::Yes => remarks.warning(RemarkKind::Backup, entry, message),
+                        Force::Yes | Force::Rollback => {
+                            remarks.warning(RemarkKind::Backup, entry, message)
+                        }
                         Force::No => remarks.undone(RemarkKind::Backup, entry, message),
                     }
                     continue;

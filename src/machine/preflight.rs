@@ -37,6 +37,8 @@ pub enum Force {
     No,
     /// Active deployments and an unreadable old database do not.
     Yes,
+    /// Nor does the version of the application: the archive is this machine's own, of just before an upgrade.
+    Rollback,
 }
 
 /// Inspects a file that would be replaced, according to its form. Reasons go to `blocked`; the lock of a redb database
@@ -239,6 +241,7 @@ fn overridable(
 ) {
     match force {
         Force::Yes => context.tell(RestoreEvent::Overridden { message }),
+        Force::Rollback => {}
         Force::No => blocked.push(Obstacle {
             kind,
             message,

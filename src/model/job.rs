@@ -1,8 +1,8 @@
-//! The kinds of work that a schedule starts.
+//! The kinds of work that the history records.
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of work that a schedule starts.
+/// A kind of work that the history records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
@@ -16,10 +16,12 @@ pub enum Job {
     Status,
     /// A rehearsed restore.
     Drill,
+    /// An upgrade with a safety net. No schedule starts it.
+    Protect,
 }
 
 impl Job {
-    /// All jobs, with their names in the configuration, in JSON and on the command line.
+    /// The jobs that a schedule starts, with their names in the configuration, in JSON and on the command line.
     pub const NAMES: [(&'static str, Job); 5] = [
         ("backup", Job::Backup),
         ("prune", Job::Prune),
@@ -36,6 +38,7 @@ impl Job {
             Job::Verify => "verify",
             Job::Status => "status",
             Job::Drill => "drill",
+            Job::Protect => "protect",
         }
     }
 }

@@ -4,6 +4,7 @@ mod agent;
 mod archives;
 mod catalog;
 mod export;
+mod guard;
 mod job;
 mod notify;
 mod restore;
@@ -15,6 +16,7 @@ pub use self::{
     archives::ArchiveEvent,
     catalog::{ArchiveFlaw, CatalogEvent, NextArchive},
     export::ExportEvent,
+    guard::{GuardEvent, GuardNote, GuardPhase, KilledGuard},
     job::JobEvent,
     notify::NotifyEvent,
     restore::{Recovery, RestoreEvent},
@@ -58,6 +60,8 @@ pub enum Event {
     Notify(NotifyEvent),
     /// A step of an unattended job.
     Job(JobEvent),
+    /// A step of work that stops the service.
+    Guard(GuardEvent),
 }
 
 impl From<AgentEvent> for Event {
@@ -81,6 +85,12 @@ impl From<CatalogEvent> for Event {
 impl From<ExportEvent> for Event {
     fn from(event: ExportEvent) -> Event {
         Event::Export(event)
+    }
+}
+
+impl From<GuardEvent> for Event {
+    fn from(event: GuardEvent) -> Event {
+        Event::Guard(event)
     }
 }
 

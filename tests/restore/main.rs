@@ -8,10 +8,12 @@
 
 mod deep;
 mod gone;
+mod guarded;
 mod lifecycle;
 mod listed;
 mod own_config;
 mod places;
+mod protect;
 mod rehearsal;
 mod room;
 mod running;

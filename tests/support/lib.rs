@@ -19,6 +19,7 @@ pub mod servers;
 pub mod service;
 pub mod sqlite_invariant;
 pub mod trees;
+pub mod upgraded;
 
 use std::{env, path::PathBuf};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::agent_events::of_agent;
-use super::job_events;
+use super::{guard_events, job_events};
 use crate::{
     cli::terminal::screen::Screen,
     config::sources::{DATABASE, SECRETS, SERVICES},
@@ -46,6 +46,7 @@ impl Receiver for LogLines {
             Event::Agent(event) => of_agent(event),
             Event::Notify(event) => of_notifications(event),
             Event::Job(event) => job_events::log(event),
+            Event::Guard(event) => guard_events::log(&self.screen, event),
         }
     }
 }

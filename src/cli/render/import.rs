@@ -8,6 +8,8 @@ use tracing::info;
 
 use super::printer::Printer;
 use crate::{
+    error::Kind,
+    jobs::guard::GuardedReport,
     machine::report::{ApplyReport, StepReport},
     model::{
         entry_name::{printable, printable_line},
@@ -28,6 +30,16 @@ pub fn show(printer: &Printer, report: &ApplyReport, is_quiet: bool) -> Result<u
         return printer.report_with(report, Some(&refusal), text);
     }
     printer.ended(report, report.remarks.failure().as_ref(), text)
+}
+
+/// Shows the report of a guarded import or rollback, and returns the exit code.
+pub fn show_guarded(printer: &Printer, report: &GuardedReport) -> Result<u8> {
+    match &report.failure {
+        Some(failure) if failure.kind != Kind::Partial => {
+            printer.report_with(report, Some(failure), String::new)
+        }
+        failure => printer.ended(report, failure.as_ref(), String::new),
+    }
 }
 
 /// Logs the plan of a dry run of an import, or the outcome of an import.

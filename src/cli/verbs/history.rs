@@ -19,7 +19,7 @@ pub struct HistoryArguments {
     /// Show at most this many
     #[arg(long, value_name = "COUNT")]
     last: Option<usize>,
-    /// Show the runs of this job only: backup, prune, verify, status or drill
+    /// Show the runs of this job only: backup, prune, verify, status, drill or protect
     #[arg(long, value_name = "JOB", value_parser = job)]
     job: Option<Job>,
     /// Show the runs that began within this time, such as 7d
@@ -40,10 +40,11 @@ impl HistoryArguments {
 }
 
 fn job(text: &str) -> Result<Job, String> {
-    let mut names = Job::NAMES.into_iter();
-    let found = names.find(|(name, _)| *name == text);
-    found.map(|(_, job)| job).ok_or_else(|| {
-        let names = Job::NAMES.map(|(name, _)| name);
+    let scheduled = Job::NAMES.into_iter().map(|(_, job)| job);
+    let jobs: Vec<Job> = scheduled.chain([Job::Protect]).collect();
+    let found = jobs.iter().find(|job| job.name() == text);
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = jobs.iter().map(|job| job.name()).collect();
         format!("a job is one of {}", names.join(", "))
     })
 }

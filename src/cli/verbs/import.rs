@@ -10,25 +10,27 @@ use super::{
     hooked::hooked,
 };
 use crate::{
-    catalog::input::ArchiveInput,
+    catalog::input::{self, ArchiveInput},
     cli::{app::App, render},
     config::{Choices, Settings, elsewhere::Elsewhere, hooks::Operation, read_text},
     context::Context,
     error::{Failure, Kind},
+    jobs::guard::{GuardedReport, GuardedWork, guarded, plan},
     machine::{
         enter::{Need, recover},
+        preflight::Force,
         rehearsal::Rehearsal,
         report::ApplyReport,
     },
     model::quantity::TimeLimit,
     ops::{
         import::{
-            Archived, ImportRequest, KeepStaging, Selection, archived_config, damage, is_busy,
+            Archived, ImportRequest, KeepStaging, Selection, archived_config, damage_of, is_busy,
             is_present, quoted, wait_until_idle,
         },
         patterns::{EntryPatterns, Parts},
     },
-    verbs::{for_attempt, import_archive},
+    verbs::{self, for_attempt, import_archive},
     work::events::RestoreEvent,
 };
 
@@ -47,6 +49,7 @@ use crate::{
     hookshot import state.tar.gz --map /srv/app=/mnt/new/app --dry-run\n  \
     hookshot import state.tar.gz --use-archive-config  # on a machine that has nothing yet\n  \
     hookshot import @offsite/latest --if-missing       # when a container starts\n  \
+    hookshot import state.tar.gz --guarded             # stop the service, import, start it, roll back if it is not healthy\n  \
     ssh backup cat state.tar.gz | hookshot import -")]
 pub struct ImportArguments {
     /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
@@ -84,6 +87,24 @@ pub struct ImportArguments {
     /// Do nothing if the state is here already, as when a container starts
     #[arg(long)]
     if_missing: bool,
+    /// Stop the service, import, start it, and roll back if it is not healthy ([backup.import])
+    #[arg(long, conflicts_with_all = ["root", "use_archive_config", "keep_staging"])]
+    guarded: bool,
+}
+
+/// The outcome of an attempt at an import.
+enum Attempted {
+    Plain(ApplyReport),
+    Guarded(Box<GuardedReport>),
+}
+
+impl Attempted {
+    fn report(&self) -> &ApplyReport {
+        match self {
+            Attempted::Plain(report) => report,
+            Attempted::Guarded(guarded) => &guarded.report,
+        }
+    }
 }
 
 impl ImportArguments {
@@ -107,24 +128,32 @@ impl ImportArguments {
 
     fn import(&self, app: &App) -> Result<u8> {
         let mut attempts = 0;
-        let report = app
-            .input(&self.archive)?
-            .first_good(&app.context, damage, |archive| {
-                let context = for_attempt(&app.context, attempts);
-                attempts += 1;
-                self.attempt(app, &context, archive)
-            })?;
-        render::import::show(&app.printer, &report, app.is_quiet)
+        let is_damaged = |result: &Result<Attempted>| match result {
+            Ok(attempted) => damage_of(attempted.report()),
+            Err(_) => input::damage(result),
+        };
+        let attempted =
+            app.input(&self.archive)?
+                .first_good(&app.context, is_damaged, |archive| {
+                    let context = for_attempt(&app.context, attempts);
+                    attempts += 1;
+                    self.attempt(app, &context, archive)
+                })?;
+        match attempted {
+            Attempted::Plain(report) => render::import::show(&app.printer, &report, app.is_quiet),
+            Attempted::Guarded(guarded) => render::import::show_guarded(&app.printer, &guarded),
+        }
     }
 
-    fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<ApplyReport> {
+    fn attempt(&self, app: &App, context: &Context, archive: &ArchiveInput) -> Result<Attempted> {
         let choices = self.choices(app, context, archive)?;
         let (only, except) = (
             EntryPatterns::new(&self.only)?,
             EntryPatterns::new(&self.except)?,
         );
         let has_patterns = only.plain().is_none() || except.plain().is_none();
-        let archive = match has_patterns || self.wait.is_some() {
+        let is_read_twice = has_patterns || self.wait.is_some() || self.guarded;
+        let archive = match is_read_twice {
             true => archive.repeatable(context)?,
             false => archive.clone(),
         };
@@ -139,7 +168,8 @@ impl ImportArguments {
         };
         if self.if_missing && choices.archived.is_some() && is_present(&Settings::load(&choices)?)?
         {
-            return Ok(nothing_to_do(context, rehearsal(self.dry_run)));
+            let report = nothing_to_do(context, rehearsal(self.dry_run));
+            return Ok(Attempted::Plain(report));
         }
         let request = ImportRequest {
             archive,
@@ -159,9 +189,53 @@ impl ImportArguments {
                 KeepStaging::No
             },
         };
+        if self.guarded {
+            return self.guarded(context, &choices, &request);
+        }
         let report = self.import_when_idle(context, &choices, &request)?;
         render::import::log_import(&report);
-        Ok(report)
+        Ok(Attempted::Plain(report))
+    }
+
+    /// Imports while the service is stopped, as soon as nothing else is at work on the state.
+    fn guarded(
+        &self,
+        context: &Context,
+        choices: &Choices,
+        request: &ImportRequest,
+    ) -> Result<Attempted> {
+        let settings = Settings::load(choices)?;
+        let import = |context: &Context, rehearsal| {
+            let request = ImportRequest {
+                rehearsal,
+                ..request.clone()
+            };
+            import_archive(context, choices, request)
+        };
+        let work = GuardedWork {
+            verb: "import",
+            rehearse: &|context| import(context, Rehearsal::DryRun),
+            act: &|context| {
+                let report = import(context, Rehearsal::Real)?;
+                render::import::log_import(&report);
+                Ok(report)
+            },
+            undo: &|context| {
+                let report = verbs::rollback(context, choices, Rehearsal::Real, Force::Yes)?;
+                render::import::log_rollback(&report);
+                Ok(report)
+            },
+        };
+        if self.dry_run {
+            let report = plan(context, &settings, &work)?;
+            render::import::log_import(&report);
+            return Ok(Attempted::Plain(report));
+        }
+        if let Some(limit) = self.wait {
+            wait_until_idle(context, choices, Instant::now() + limit.duration())?;
+        }
+        let report = guarded(context, &settings, &work)?;
+        Ok(Attempted::Guarded(Box::new(report)))
     }
 
     /// Imports as soon as nothing is at work on the state, if the user gives time for that.

@@ -26,6 +26,7 @@ mod list;
 mod man;
 mod notify;
 mod policy;
+mod protect;
 mod prune;
 mod rekey;
 mod rollback;
@@ -52,6 +53,7 @@ pub enum Verb {
     Import(import::ImportArguments),
     Rollback(rollback::RollbackArguments),
     Drill(drill::DrillArguments),
+    Protect(protect::ProtectArguments),
     Verify(verify::VerifyArguments),
     Inspect(inspect::InspectArguments),
     Diff(diff::DiffArguments),
@@ -86,7 +88,11 @@ impl Verb {
     pub fn needs_state(&self) -> bool {
         matches!(
             self,
-            Verb::Export(_) | Verb::Backup(_) | Verb::Import(_) | Verb::Rollback(_)
+            Verb::Export(_)
+                | Verb::Backup(_)
+                | Verb::Import(_)
+                | Verb::Rollback(_)
+                | Verb::Protect(_)
         ) || matches!(self, Verb::Diff(diff) if diff.other.is_none())
     }
 
@@ -110,6 +116,7 @@ impl Verb {
             Verb::Import(verb) => verb.run(app),
             Verb::Rollback(verb) => verb.run(app),
             Verb::Drill(verb) => verb.run(app),
+            Verb::Protect(verb) => verb.run(app),
             Verb::Verify(verb) => verb.run(app),
             Verb::Inspect(verb) => verb.run(app),
             Verb::Diff(verb) => verb.run(app),

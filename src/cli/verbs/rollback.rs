@@ -11,8 +11,14 @@ use super::{
 };
 use crate::{
     cli::{app::App, render},
-    config::hooks::Operation,
-    machine::enter::{Need, recover},
+    config::{Choices, Settings, hooks::Operation},
+    context::Context,
+    jobs::guard::{GuardedWork, guarded, plan},
+    machine::{
+        enter::{Need, recover},
+        preflight::Force,
+        rehearsal::Rehearsal,
+    },
     verbs,
 };
 
@@ -21,7 +27,10 @@ use crate::{
 /// Replaced files come back from their .bak files, and created ones are removed: all of it, or nothing. Each file that
 /// the rollback replaces stays as .bak in turn, so a second rollback undoes the first.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  hookshot rollback --dry-run\n  hookshot rollback")]
+#[command(after_help = "Examples:\n  \
+    hookshot rollback --dry-run\n  \
+    hookshot rollback\n  \
+    hookshot rollback --guarded   # stop the service, roll back, start it, go back if it is not healthy")]
 pub struct RollbackArguments {
     /// Check everything, show the plan, and change nothing
     #[arg(long)]
@@ -32,6 +41,9 @@ pub struct RollbackArguments {
     /// Undo an import that was run with the same --root
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Stop the service, roll back, start it, and undo that if it is not healthy ([backup.import])
+    #[arg(long, conflicts_with = "root")]
+    guarded: bool,
 }
 
 impl RollbackArguments {
@@ -47,6 +59,9 @@ impl RollbackArguments {
     fn roll_back(&self, app: &App) -> Result<u8> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
+        if self.guarded {
+            return self.guarded(app, &choices);
+        }
         let report = verbs::rollback(
             &app.context,
             &choices,
@@ -55,5 +70,32 @@ impl RollbackArguments {
         )?;
         render::import::log_rollback(&report);
         render::import::show(&app.printer, &report, app.is_quiet)
+    }
+
+    /// Rolls back while the service is stopped.
+    fn guarded(&self, app: &App, choices: &Choices) -> Result<u8> {
+        recover(&choices.config_path()?, Need::State, &app.context.events)?;
+        let settings = Settings::load(choices)?;
+        let roll_back = |context: &Context, force| {
+            let report = verbs::rollback(context, choices, Rehearsal::Real, force)?;
+            render::import::log_rollback(&report);
+            Ok(report)
+        };
+        let work = GuardedWork {
+            verb: "rollback",
+            rehearse: &|context| {
+                verbs::rollback(context, choices, Rehearsal::DryRun, force(self.force))
+            },
+            act: &|context| roll_back(context, force(self.force)),
+            // A second rollback undoes the first.
+            undo: &|context| roll_back(context, Force::Yes),
+        };
+        if self.dry_run {
+            let report = plan(&app.context, &settings, &work)?;
+            render::import::log_rollback(&report);
+            return render::import::show(&app.printer, &report, app.is_quiet);
+        }
+        let report = guarded(&app.context, &settings, &work)?;
+        render::import::show_guarded(&app.printer, &report)
     }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::{
     cli::{app::App, render},
-    jobs::notify,
+    jobs::{guard, notify},
     ops::{shown::settings_in_force, validate::validate},
 };
 
@@ -28,6 +28,10 @@ impl ValidateArguments {
             report.good = checked.faults.is_empty();
             report.faults.extend(checked.faults);
             report.warnings.extend(checked.warnings);
+            if let Some(fault) = guard::fault(&app.context, app.settings()?) {
+                report.good = false;
+                report.faults.push(fault);
+            }
         }
         if self.show {
             report.settings = Some(settings_in_force(&app.context, &app.choices)?);

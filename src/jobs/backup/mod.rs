@@ -26,6 +26,7 @@ mod undone;
 
 pub use self::{
     begin::{backup, later},
+    place::{Place, records},
     plan::{BackupPlan, Comparison, PlannedDestination, plan},
     report::BackupReport,
     request::{BackupMode, BackupRequest, IfUnchanged, OldArchives},

@@ -140,6 +140,16 @@ impl Place {
         Target::read(&self.word)?.destination(context, settings)
     }
 
+    /// Returns true if the configuration names it: then it may seal archives for others than `[backup.encryption]` says.
+    pub fn is_named(&self) -> bool {
+        self.word.as_encoded_bytes().starts_with(b"@")
+    }
+
+    /// Returns true if it is a folder.
+    pub fn is_here(&self) -> bool {
+        matches!(self.address, Address::Folder(_))
+    }
+
     /// Returns true if it is a folder that does not exist yet, and that an export may make.
     pub fn is_new_folder(&self, context: &Context, settings: &Settings) -> bool {
         let folder = self

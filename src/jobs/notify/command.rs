@@ -36,6 +36,7 @@ impl CommandChannel {
             Job::Prune => "prune",
             Job::Verify => "verify",
             Job::Drill => "drill",
+            Job::Protect => "protect",
         };
         let text = |key: &str| {
             let text = message.json.get(key).and_then(serde_json::Value::as_str);

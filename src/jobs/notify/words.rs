@@ -55,6 +55,7 @@ fn title(occasion: Occasion, job: Job, service: &str, host: &str) -> String {
         Job::Verify => "Verification of the archives",
         Job::Status => "Check of the backups",
         Job::Drill => "Restore drill",
+        Job::Protect => "Protected upgrade",
     };
     match occasion {
         Occasion::Start => format!("{work} {of} began"),
@@ -171,6 +172,7 @@ fn advice(occasion: Occasion, record: &RunRecord) -> Option<String> {
                 "find the damaged archives with `hookshot verify`, then make a new one with `hookshot backup`"
             }
             Job::Status | Job::Drill => "`hookshot status` tells what is wrong",
+            Job::Protect => "look at the log of the upgrade, and at the service",
         },
         Occasion::Stale => {
             "`hookshot status` tells what is wrong; `hookshot backup` makes a new archive"

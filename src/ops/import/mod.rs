@@ -69,9 +69,14 @@ use crate::{
 /// Returns the failure if the import was refused because the archive's own bytes or database are damaged. A database
 /// that another version of hookshot wrote need not open here.
 pub fn damage(result: &Result<ApplyReport>) -> Option<Failure> {
-    let Ok(report) = result else {
-        return input::damage(result);
-    };
+    match result {
+        Ok(report) => damage_of(report),
+        Err(_) => input::damage(result),
+    }
+}
+
+/// Returns the same failure of an import that has a report.
+pub fn damage_of(report: &ApplyReport) -> Option<Failure> {
     report.refusal().filter(|_| is_damaged(report))
 }
 
@@ -259,7 +264,7 @@ pub fn import(
     warn_of_strays(settings, &unpacked, &request.selection, &mut remarks);
     name_absent(settings, &unpacked, &request.selection, &mut remarks);
     secrets::warn_of_others(settings, &unpacked, &mut remarks);
-    blocked.extend(unpacked.faults(context, &mut remarks)?);
+    blocked.extend(unpacked.faults(context, request.force, &mut remarks)?);
     let locks = if transaction.is_some() {
         Locking::Held
     } else {

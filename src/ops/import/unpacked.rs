@@ -27,6 +27,7 @@ use crate::{
     machine::{
         app_version, contents,
         obstacle::{Obstacle, ObstacleKind},
+        preflight::Force,
         rehearsal::Rehearsal,
     },
     model::{
@@ -254,7 +255,12 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Returns the faults of the archive's content, although its bytes are intact.
-    pub fn faults(&self, context: &Context, remarks: &mut Remarks) -> Result<Vec<Obstacle>> {
+    pub fn faults(
+        &self,
+        context: &Context,
+        force: Force,
+        remarks: &mut Remarks,
+    ) -> Result<Vec<Obstacle>> {
         let mut blocked = self.broken.clone();
         remarks.extend(self.remarks.clone());
         let manifest = self.verified.manifest();
@@ -272,11 +278,13 @@ impl<'a> Unpacked<'a> {
                 hint: "use a hookshot of the archive's version; --force does not override this",
             }),
         }
-        blocked.extend(app_version::obstacle(
-            context,
-            self.settings,
-            manifest.app_version.as_ref(),
-        )?);
+        if force != Force::Rollback {
+            blocked.extend(app_version::obstacle(
+                context,
+                self.settings,
+                manifest.app_version.as_ref(),
+            )?);
+        }
         for source in self.sources().filter(|source| contents::is_checked(source)) {
             let bytes = std::fs::read(self.staging.place(&source.name))?;
             let faults = match contents::check(source.kind.text_rule(), &bytes) {

@@ -1,0 +1,27 @@
+//! Guarded work: the service is stopped for an import, started again, and asked for its health. If it is not healthy, the
+//! state before comes back.
+//!
+//! ```text
+//! rehearse -> stop -> import -> start -> health            good: the new state stays
+//!                                          | not healthy
+//!                                          v
+//!                       stop -> roll back -> start -> health
+//! ```
+//!
+//! Before each step the run notes what it is at ([`note`]). If it is killed, the import itself is ended by its journal,
+//! and the next hookshot says whether the service is to be started ([`reminder`]).
+
+mod guarded;
+pub mod health;
+pub mod note;
+mod quiet;
+mod reminder;
+mod report;
+pub mod service;
+
+pub use self::{
+    guarded::{GuardedWork, ends_with_service, fault, guarded, plan},
+    quiet::quiet,
+    reminder::remind,
+    report::{GuardOutcome, GuardedReport, PlacedState},
+};
