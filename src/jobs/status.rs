@@ -266,6 +266,9 @@ impl Look<'_> {
             None => destination.repository.address(),
         };
         health.remarks.extend(self.not_delivered(&name));
+        if prefix == self.settings.schema.prefix {
+            health.remarks.extend(self.shared_prefix(&name));
+        }
         let newest = health.newest_good.and_then(|at| facts.archives.get(at));
         let now = self.context.now;
         let checked = facts.unchanged.as_ref().filter(|note| {
@@ -384,5 +387,20 @@ impl Look<'_> {
             begun: run.started_at,
             error,
         })
+    }
+
+    /// Returns the remark about archives of another machine that the last backup found there. One that found nothing
+    /// changed did not look.
+    fn shared_prefix(&self, name: &str) -> Option<Problem> {
+        let mut runs = self.runs.all().iter().rev();
+        let looked = runs.find_map(|run| {
+            let mut destinations = run.destinations.iter();
+            let one = destinations.find(|one| one.name == name && one.good)?;
+            let is_it = run.job == Job::Backup && run.skipped.is_none();
+            is_it.then_some((run.started_at, one))
+        });
+        let (begun, one) = looked?;
+        let foreign = one.foreign.clone()?;
+        Some(Problem::SharedPrefix { begun, foreign })
     }
 }

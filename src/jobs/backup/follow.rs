@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Failure, Kind},
     model::{
+        health::OWN_PREFIX,
         run_record::{DestinationRecord, RunRecord},
         undelivered::known_at,
     },
@@ -89,7 +90,7 @@ impl Run<'_> {
                 self.context.tell(JobEvent::SharedPrefix {
                     message: message.clone(),
                 });
-                work.leave_to_user(message, Some(foreign::HINT.to_owned()));
+                work.leave_to_user(message, Some(OWN_PREFIX.to_owned()));
                 destination.foreign = Some(found);
                 Ok(())
             }

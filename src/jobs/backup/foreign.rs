@@ -13,10 +13,6 @@ use crate::{
     model::{entry_name::printable, retention::is_future, run_record::ForeignArchive},
 };
 
-/// The advice about a prefix that two machines share.
-pub const HINT: &str = "give each machine and application a `[backup] prefix` of its own: retention, `latest`, `status` and \
-    --if-changed take all archives of a prefix for those of one";
-
 /// Returns the newest archive of the prefix at a place beside `own`, if another machine or application made it. `known`
 /// are the archives there that this history knows.
 pub fn newest_foreign(

@@ -97,20 +97,23 @@ impl Run<'_> {
         {
             self.settle(&mut record, &work);
         }
+        self.write_metrics(&mut record, &mut work);
         let reports: Vec<HookReport> = std::mem::take(&mut hooks.reports);
         notifications.extend(self.notify(&record));
-        self.write_metrics(&mut work);
-        self.settle(&mut record, &work);
         let failure = work.verdict();
         let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
         Ok(BackupReport::of(&record, reports, notifications, failure))
     }
 
     /// Writes the metrics to `prometheus_file`, if the configuration names one. They tell of this run, so they come after
-    /// its record.
-    fn write_metrics(&self, work: &mut Work) {
+    /// its record. If that fails, another record says so: history and exit code are one.
+    fn write_metrics(&self, record: &mut RunRecord, work: &mut Work) {
         if let Err(failure) = metrics::publish(self.context, self.settings) {
             work.leave([failure.message]);
+            self.settle(record, work);
+            if self.noted(self.history.append(record), work).is_none() {
+                self.settle(record, work);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ pub use self::{
     facts::{DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, RunFacts, Seen},
     judge::{judge, judge_runs},
     problem::{Comparison, Measure, Problem},
+    words::OWN_PREFIX,
 };
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{retention::Standing, run_record::Job};
+use crate::model::{
+    retention::Standing,
+    run_record::{ForeignArchive, Job},
+};
 
 /// The bytes that a comparison of sizes counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +144,13 @@ pub enum Problem {
         begun: DateTime<Utc>,
         /// The message.
         error: String,
+    },
+    /// A remark: another machine or application keeps archives of the same prefix there.
+    SharedPrefix {
+        /// The begin of the run that found its archive.
+        begun: DateTime<Utc>,
+        /// The archive.
+        foreign: ForeignArchive,
     },
     /// A remark: the last run of a job left something undone.
     RunPartial {

@@ -9,6 +9,10 @@ use crate::model::{
     written::rfc3339,
 };
 
+/// The advice about a prefix that two machines share.
+pub const OWN_PREFIX: &str = "give each machine and application a `[backup] prefix` of its own: retention, `latest`, `status` and \
+    --if-changed take all archives of a prefix for those of one";
+
 impl Problem {
     /// Returns the word for its kind in JSON.
     pub fn kind(&self) -> &'static str {
@@ -34,6 +38,7 @@ impl Problem {
             Problem::NoKeyOpens { .. } => "no_key_opens",
             Problem::KeysUntried { .. } => "keys_untried",
             Problem::NotDelivered { .. } => "not_delivered",
+            Problem::SharedPrefix { .. } => "shared_prefix",
             Problem::RunPartial { .. } => "run_partial",
         }
     }
@@ -85,6 +90,7 @@ impl Problem {
                 "`hookshot verify` with a key (--identity FILE) proves what it holds"
             }
             Problem::NotDelivered { .. } => "the next backup delivers it",
+            Problem::SharedPrefix { .. } => OWN_PREFIX,
             Problem::NoKeyOpens { .. } | Problem::KeysUntried { .. } => {
                 "`hookshot key test` says which key opens which archive; compare `recipients` and `identity_file` under [backup.encryption]"
             }
@@ -212,6 +218,15 @@ impl fmt::Display for Problem {
             Problem::NotDelivered { begun, error } => write!(
                 f,
                 "the last backup ({}) did not deliver to it: {error}",
+                rfc3339(*begun)
+            ),
+            Problem::SharedPrefix { begun, foreign } => write!(
+                f,
+                "another machine or application keeps archives of the same prefix there: {} is of the host {} and the app \
+                {} (found by the backup of {})",
+                foreign.archive,
+                foreign.host.as_deref().unwrap_or("unknown"),
+                foreign.app.as_deref().unwrap_or("unknown"),
                 rfc3339(*begun)
             ),
             Problem::RunPartial { job, begun, error } => write!(

@@ -160,3 +160,26 @@ fn a_history_that_cannot_be_read_or_kept_does_not_hide_another_failure() {
     fs::remove_file(night.notes()).expect("removed");
     assert_eq!(night.json(&[], 10)["result"], "failure");
 }
+
+#[test]
+fn a_run_whose_metrics_are_not_written_is_partial_everywhere() {
+    let night = Night::new("prometheus_file = \"none/hookshot.prom\"", &[]);
+    let report = night.json(&[], 3);
+    assert_eq!(report["result"], "partial", "{report}");
+    let lines = night.history();
+    let results: Vec<&Value> = lines.iter().map(|line| &line["result"]).collect();
+    assert_eq!(results, ["running", "success", "partial"]);
+    let shown = night.service.run(&["history", "--json"], 0).json();
+    let runs = shown["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 1, "{shown}");
+    assert_eq!(runs[0]["exit_code"], 3);
+    let error = runs[0]["error"].as_str().expect("a message");
+    assert!(error.contains("hookshot.prom was not written"), "{error}");
+    // With the folder there is nothing to tell.
+    let folder = night.service.config.with_file_name("none");
+    fs::create_dir(&folder).expect("a folder");
+    assert_eq!(night.json(&[], 0)["result"], "success");
+    assert_eq!(night.history().len(), 5);
+    let metrics = fs::read_to_string(folder.join("hookshot.prom")).expect("metrics");
+    assert!(metrics.contains("result=\"success\""), "{metrics}");
+}

@@ -81,9 +81,24 @@ fn services_that_share_a_prefix_are_told() {
         (&"partial".into(), &Value::Null)
     );
     assert_eq!(report["destinations"][1]["foreign"]["app"], "other");
+    let remarks = || {
+        let status = night.service.run(&["status", "--json"], 0).json();
+        let details = status["destinations"][1]["details"].as_array().cloned();
+        let details = details.expect("a list").into_iter();
+        let shared = details.filter(|one| one["kind"] == "shared_prefix");
+        shared.collect::<Vec<Value>>()
+    };
+    let told = remarks();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let message = told[0]["message"].as_str().expect("a message");
+    assert!(message.contains("and the app other"), "{message}");
+    assert_eq!(told[0]["unhealthy"], false);
+    assert_eq!(told[0]["hint"], hint);
     // From here on they are apart.
     assert_eq!(night.json(&["--if-changed"], 0)["skipped"], "unchanged");
+    assert_eq!(remarks().len(), 1, "that run did not look");
     assert_eq!(night.json(&[], 0)["result"], "success");
+    assert!(remarks().is_empty(), "{:?}", remarks());
 }
 
 #[test]
