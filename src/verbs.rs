@@ -87,7 +87,7 @@ pub use crate::{
         cancel::Stop,
         events::{
             ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, Events, ExportEvent, NextArchive,
-            Receiver, Recovery, RestoreEvent,
+            NoReuse, Receiver, Recovery, RestoreEvent,
         },
         remark::{Remark, RemarkKind},
         remarks::Remarks,

@@ -10,7 +10,6 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, VecDeque, btree_map},
-    fs::File,
     io::{BufRead as _, BufReader, Read as _, Take},
     sync::Arc,
 };
@@ -32,10 +31,11 @@ use crate::model::{
     relative::{RelativeName, by_component},
     tree::relative_of,
 };
+use crate::work::ReadAt;
 
 /// An archive whose members may be reused.
 pub struct Earlier {
-    file: Arc<File>,
+    source: Arc<dyn ReadAt + Send + Sync>,
     members: MemberTable,
     root: String,
     manifest: Manifest,
@@ -45,9 +45,13 @@ pub struct Earlier {
 impl Earlier {
     /// Opens an earlier archive; `None` if nothing of it can be reused: it has no index, was not made by the hookshot
     /// of this `version`, or was compressed with another method.
-    pub fn open(file: File, version: &Version, compression: &str) -> Option<Earlier> {
-        let members = MemberTable::load(&file).ok()??;
-        let (root, bytes) = members::manifest(&mut Members::new(&file, &members)).ok()??;
+    pub fn open(
+        source: Arc<dyn ReadAt + Send + Sync>,
+        version: &Version,
+        compression: &str,
+    ) -> Option<Earlier> {
+        let members = MemberTable::load(&*source).ok()??;
+        let (root, bytes) = members::manifest(&mut Members::new(&*source, &members)).ok()??;
         let manifest = Manifest::parse(&bytes).ok()?;
         if manifest.compression.as_deref() != Some(compression)
             || manifest.hookshot_version != *version
@@ -55,7 +59,7 @@ impl Earlier {
             return None;
         }
         Some(Earlier {
-            file: Arc::new(file),
+            source,
             members,
             root,
             manifest,
@@ -176,7 +180,7 @@ impl EarlierEntries<'_> {
         let candidate = |number: usize| {
             let size = sizes[number];
             (size.inflated as usize == MEMBER_BYTES).then(|| Candidate {
-                file: self.earlier.file.clone(),
+                source: self.earlier.source.clone(),
                 offset: starts[number].0,
                 size: size.packed as usize,
             })
@@ -256,7 +260,7 @@ impl<'a> EarlierListing<'a> {
         record: &FileRecord,
         place: EntryOffsets,
     ) -> Option<EarlierListing<'a>> {
-        let mut members = Members::new(&*earlier.file, &earlier.members);
+        let mut members = Members::new(&*earlier.source, &earlier.members);
         members.seek(place.header);
         let most = record.size.saturating_add(TAR_OVERHEAD_BYTES);
         let mut tar = TarStream::new(members.take(most));

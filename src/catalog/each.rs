@@ -88,12 +88,22 @@ pub fn at_each<T>(
         };
         return Err(Failure::new(Kind::Usage, message).hint(hint).into());
     }
+    for_each_word(context, words, |word| {
+        act(Target::read(word)?.destination(context, settings)?)
+    })
+}
+
+/// Does some work for each word. If it fails for one, the others still follow. If it fails for the only one, that failure
+/// is returned. An interruption ends everything.
+pub fn for_each_word<T>(
+    context: &Context,
+    words: &[OsString],
+    mut act: impl FnMut(&OsString) -> Result<T>,
+) -> Result<(Vec<T>, Vec<FailedDestination>)> {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for word in words {
         context.stop.check()?;
-        let opened = Target::read(word).map_err(anyhow::Error::from);
-        let opened = opened.and_then(|target| target.destination(context, settings));
-        match opened.and_then(&mut act) {
+        match act(word) {
             Ok(value) => done.push(value),
             Err(error) => {
                 let failure = Failure::of(&error);

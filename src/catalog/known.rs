@@ -13,7 +13,7 @@ use super::record_folders::RecordFolders;
 use crate::{
     config::{Settings, elsewhere::tidy},
     context::Context,
-    disk::line_file::LineFile,
+    disk::{line_file::LineFile, real},
     model::{
         archive_name::ArchiveName,
         known_archive::{KnownArchive, KnownContent},
@@ -45,9 +45,9 @@ impl KnownArchives {
         let address = match address {
             Address::Folder(folder) => {
                 let whole = std::path::absolute(folder);
-                tidy(&whole.unwrap_or_else(|_| folder.clone()))
-                    .display()
-                    .to_string()
+                let whole = tidy(&whole.unwrap_or_else(|_| folder.clone()));
+                // A link leads to the same archives.
+                real(&whole).display().to_string()
             }
             other => other.to_string(),
         };

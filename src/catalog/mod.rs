@@ -17,6 +17,7 @@ pub mod input;
 pub mod keys;
 pub mod known;
 mod listed_links;
+pub mod measured;
 pub mod newest;
 pub mod notes;
 pub mod opening;

@@ -1,7 +1,7 @@
 //! Everything that a verb works with.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     ffi::OsString,
     io::IsTerminal as _,
     path::{Path, PathBuf},
@@ -43,6 +43,8 @@ pub struct App {
     pub clock: fn() -> DateTime<Utc>,
     /// Ends the sleep of the agent when a signal comes; no other verb has one.
     pub wake: RefCell<Option<Wake>>,
+    /// The number of sealed archives that a verification did not open, for the record of its run.
+    pub outside: Cell<usize>,
     /// The global options that the agent's jobs get.
     pub job_options: Vec<OsString>,
 }

@@ -1,7 +1,7 @@
 //! A run: reads the command line, runs its verb, and returns the exit code.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     ffi::OsString,
     io::IsTerminal as _,
     path::Path,
@@ -165,6 +165,7 @@ fn dispatch(
             true => Some(Wake::new(signals::wake()?, reload)?),
             false => None,
         }),
+        outside: Cell::new(0),
         job_options: arguments.global.for_jobs(),
         context,
     };
@@ -191,6 +192,7 @@ fn dispatch(
         run.end(
             code.or(result.as_ref().ok().copied()).unwrap_or(1),
             failure.as_ref(),
+            app.outside.get(),
         );
     }
     result

@@ -10,7 +10,6 @@ use std::{
 };
 
 use super::set_stanza;
-use crate::work::ReadAt;
 
 /// The bytes from which a sealed file is recognized.
 pub const MAGIC_BYTES: usize = 34;
@@ -63,20 +62,6 @@ pub fn content_bytes(sealed_bytes: u64) -> Option<u64> {
     // Only an empty file has an empty last piece.
     let least = if chunks > 1 { TAG_BYTES + 1 } else { TAG_BYTES };
     (last >= least).then(|| sealed_bytes - chunks * TAG_BYTES)
-}
-
-/// Returns false if the size of a sealed file is not that of whole pieces: then its end is missing. A file of text has
-/// any size.
-pub fn has_whole_pieces(file: &(impl ReadAt + ?Sized)) -> io::Result<bool> {
-    let length = file.length()?;
-    let count = usize::try_from(length.min(MAX_HEADER_BYTES)).unwrap_or_default();
-    let mut first = vec![0; count];
-    file.read_exact_at(&mut first, 0)?;
-    if form_of(&first) == Some(Form::Armored) {
-        return Ok(true);
-    }
-    let sealed = content_offset(&first).and_then(|offset| length.checked_sub(offset));
-    Ok(sealed.and_then(content_bytes).is_some())
 }
 
 /// Returns the most bytes of a sealed file with so many bytes of content, for so many recipients.

@@ -22,6 +22,7 @@ mod recipients;
 mod remembered;
 mod sealing;
 mod set_stanza;
+mod whole_pieces;
 
 pub use self::{
     guard::forbid_core_dumps,
@@ -34,6 +35,7 @@ pub use self::{
     ranged::OpenedAt,
     recipients::{PublicKey, Recipients},
     sealing::Sealing,
+    whole_pieces::has_whole_pieces,
 };
 pub use age::secrecy::{ExposeSecret, SecretString};
 

@@ -41,6 +41,12 @@ enum Way {
     Ssh(age::ssh::Recipient),
 }
 
+/// The fault of a private key in place of a public one.
+const PRIVATE: &str =
+    "is a private key: it opens archives, and stays secret; its public key belongs here";
+/// The advice about a private key on the command line.
+const OF_PRIVATE: &str = "`hookshot key show FILE` prints its public key; what was typed may stand in the history of the shell";
+
 impl PublicKey {
     /// Reads a public key: `age1...`, or `ssh-ed25519 ...` with or without a comment. The error completes "the key ...".
     pub fn parse(text: &str) -> Result<PublicKey, String> {
@@ -57,8 +63,7 @@ impl PublicKey {
             .get(..15)
             .is_some_and(|start| start.eq_ignore_ascii_case("age-secret-key-"))
         {
-            return Err("is a private key: it opens archives, and stays secret; name its public key, which `hookshot key \
-                show FILE` prints".to_owned());
+            return Err(PRIVATE.to_owned());
         }
         if kind.starts_with("ssh-") || kind.starts_with("ecdsa-") {
             return Err(format!(
@@ -85,8 +90,13 @@ impl PublicKey {
     /// Errors: [`Kind::Usage`].
     pub fn parse_all(option: &str, texts: &[String]) -> Result<Vec<PublicKey>, Failure> {
         let parse = |text: &String| {
-            PublicKey::parse(text)
-                .map_err(|fault| Failure::new(Kind::Usage, format!("the key of {option} {fault}")))
+            PublicKey::parse(text).map_err(|fault| {
+                let message = format!("the key of {option} {fault}");
+                Failure::new(Kind::Usage, message).hint(match fault == PRIVATE {
+                    true => OF_PRIVATE,
+                    false => "`hookshot key show FILE` prints the public keys of a file",
+                })
+            })
         };
         texts.iter().map(parse).collect()
     }

@@ -95,7 +95,7 @@ pub fn command_line(job: Job, settings: &Settings) -> Vec<String> {
         // A prune of the same configuration may be at work.
         Job::Backup => &["backup", "--lock-wait", "1h"],
         Job::Prune => &["prune"],
-        Job::Verify => &["verify", "--since", "7d"],
+        Job::Verify => &["verify", "--since", "7d", "--without-key"],
         Job::Status => &["status"],
         Job::Drill => &["drill", "--lock-wait", "1h"],
         Job::Protect => &["protect"],

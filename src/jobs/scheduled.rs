@@ -87,9 +87,11 @@ impl<'a> ScheduledRun<'a> {
         Ok(Some(run))
     }
 
-    /// Records and notifies the end of the run: its exit code, and its failure if that is known.
-    pub fn end(mut self, code: u8, failure: Option<&Failure>) {
+    /// Records and notifies the end of the run: its exit code, its failure if that is known, and the number of sealed
+    /// archives that it did not open.
+    pub fn end(mut self, code: u8, failure: Option<&Failure>, outside: usize) {
         let job = self.record.job.name();
+        self.record.outside = Some(outside).filter(|outside| *outside > 0);
         self.record.exit_code = Some(code);
         self.record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
         self.record.result = match code {

@@ -153,6 +153,10 @@ pub struct RunRecord {
     /// Of a drill: the archives whose restore was rehearsed.
     #[serde(default)]
     pub drills: Vec<DrillRecord>,
+    /// Of a verification without a key: the number of sealed archives that were not opened, and have the bytes that
+    /// this machine proved.
+    #[serde(default)]
+    pub outside: Option<usize>,
     /// Of a check of the health: the notifications that got bad news last, and which. They get no such news again, and
     /// the good news when there are some.
     #[serde(default)]
@@ -194,6 +198,7 @@ impl RunRecord {
             content_bytes: None,
             added_bytes: None,
             drills: Vec::new(),
+            outside: None,
             told: BTreeMap::new(),
         }
     }

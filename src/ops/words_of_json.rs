@@ -36,6 +36,7 @@ fn remark(kind: RemarkKind) -> &'static str {
         RemarkKind::Excluded => "excluded",
         RemarkKind::Gone => "gone",
         RemarkKind::Index => "index",
+        RemarkKind::Key => "key",
         RemarkKind::LargePages => "large_pages",
         RemarkKind::Link => "link",
         RemarkKind::Map => "map",
@@ -61,7 +62,7 @@ fn remark(kind: RemarkKind) -> &'static str {
     }
 }
 
-const REMARK_KINDS: [RemarkKind; 36] = [
+const REMARK_KINDS: [RemarkKind; 37] = [
     RemarkKind::Absent,
     RemarkKind::AppVersion,
     RemarkKind::Attribute,
@@ -76,6 +77,7 @@ const REMARK_KINDS: [RemarkKind; 36] = [
     RemarkKind::Excluded,
     RemarkKind::Gone,
     RemarkKind::Index,
+    RemarkKind::Key,
     RemarkKind::LargePages,
     RemarkKind::Link,
     RemarkKind::Map,

@@ -15,7 +15,7 @@ pub use self::{
     agent::{AgentEvent, AgentRun},
     archives::ArchiveEvent,
     catalog::{ArchiveFlaw, CatalogEvent, NextArchive},
-    export::ExportEvent,
+    export::{ExportEvent, NoReuse},
     guard::{GuardEvent, GuardNote, GuardPhase, KilledGuard},
     job::JobEvent,
     notify::NotifyEvent,

@@ -37,6 +37,8 @@ pub enum RemarkKind {
     Gone,
     /// An index that does not match its table.
     Index,
+    /// Sealed archives that were not opened, for want of a key.
+    Key,
     /// A database with values too large for redb to check.
     LargePages,
     /// A link that leads out of its directory.

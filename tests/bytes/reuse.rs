@@ -73,7 +73,11 @@ fn earlier(bytes: &[u8], manifest: &Manifest) -> Option<Earlier> {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(bytes).expect("written");
     let compression = manifest.compression.as_deref().expect("told");
-    Earlier::open(file, &manifest.hookshot_version, compression)
+    Earlier::open(
+        std::sync::Arc::new(file),
+        &manifest.hookshot_version,
+        compression,
+    )
 }
 
 #[test]

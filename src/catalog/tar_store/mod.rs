@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 
 use super::{
-    opening::{as_file, opened_at, opened_stream},
+    opening::{as_file, opened_at, opened_stream, opened_whole},
     outside::standing_of,
     repository::{ArchiveListing, Manifests, Repository},
 };
@@ -21,7 +21,7 @@ use crate::{
     },
     catalog::known::KnownHere,
     context::Context,
-    crypt::{Keys, header::has_whole_pieces},
+    crypt::{Keys, has_whole_pieces},
     error::{Failure, Kind},
     model::{
         archive_name::{Ending, mark_of},
@@ -209,9 +209,11 @@ impl Repository for TarStore {
     }
 
     fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
-        let Some(source) = self.opened(name)? else {
-            return Ok(None);
-        };
+        let mut source = self.open(name)?;
+        if Ending::of_file(name) == Some(Ending::Sealed) {
+            // One that is armored is read whole for it: it is not passed over.
+            source = opened_whole(&self.keys, &self.full_name(name), source)?;
+        }
         Ok(select_manifest(&*source)?.map(|selected| selected.manifest))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::agent_events::of_agent;
 use super::{guard_events, job_events};
@@ -12,8 +12,8 @@ use crate::{
     model::entry_name::EntryName,
     work::{
         events::{
-            ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, ExportEvent, NextArchive, NotifyEvent,
-            Receiver, Recovery, RestoreEvent,
+            ArchiveEvent, ArchiveFlaw, CatalogEvent, Event, ExportEvent, NextArchive, NoReuse,
+            NotifyEvent, Receiver, Recovery, RestoreEvent,
         },
         remark::Remark,
     },
@@ -265,8 +265,15 @@ fn of_export(event: ExportEvent) {
             warn!("The service cannot be paused, the copy goes on beside it: {reason}");
         }
         ExportEvent::StartedOver { reason } => info!("{reason}: the export starts over"),
-        ExportEvent::NothingReusable { archive } => {
-            warn!(archive = %archive.display(), "Nothing can be reused from this file: it is not an archive of this hookshot at this level");
+        ExportEvent::NothingReusable { archive, reason } => {
+            let reason = match reason {
+                NoReuse::Sealed => "it is sealed, and no given key opens it",
+                NoReuse::Other => "it is not an archive of this hookshot at this level",
+            };
+            warn!(archive = %archive.display(), "Nothing can be reused from this file: {reason}");
+        }
+        ExportEvent::NewestSealed { archive } => {
+            debug!(archive = %archive.display(), "Nothing is reused from the newest archive: it is sealed, and no given key opens it");
         }
         ExportEvent::ReusedDamaged => warn!(
             "The earlier archive whose members were reused is damaged: everything is compressed anew"

@@ -67,6 +67,9 @@ fn result(run: &ShownRun) -> String {
         return "killed".to_owned();
     }
     let name = run.record.result.name();
+    if let Some(outside) = run.record.outside {
+        return format!("{name} ({outside} not opened)");
+    }
     match run.record.skipped {
         Some(SkipReason::Unchanged) => format!("{name} (unchanged)"),
         Some(SkipReason::Hook) => format!("{name} (hook)"),

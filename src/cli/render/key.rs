@@ -40,9 +40,6 @@ pub fn tested(printer: &Printer, report: &TestReport) -> Result<u8> {
 }
 
 fn lines(report: &TestReport) -> String {
-    if report.archives.is_empty() {
-        return "no archives\n".to_owned();
-    }
     let row = |one: &TestedArchive| vec![printable(&one.archive), says(report, one)];
     let mut out = table(&["ARCHIVE", "OPENED BY"], report.archives.iter().map(row));
     for key in &report.keys {

@@ -40,7 +40,7 @@ pub fn show(printer: &Printer, report: &VerifyReport, scratch: &Path) -> Result<
         (1, _) => worst.message.clone(),
         (all, _) if bad == 0 => format!(
             "{} of {all} archives have the bytes that this machine proved; no key is given that opens them",
-            outside(report)
+            report.outside()
         ),
         (all, 0) => format!("{bad} of {all} archives cannot be trusted"),
         (all, unread) if unread == bad => {
@@ -57,12 +57,6 @@ pub fn show(printer: &Printer, report: &VerifyReport, scratch: &Path) -> Result<
         ..worst.clone()
     };
     printer.report_with(report, Some(&failure), || lines(report, scratch))
-}
-
-/// Returns the number of archives that no key opened.
-fn outside(report: &VerifyReport) -> usize {
-    let archives = report.archives.iter();
-    archives.filter(|archive| archive.proven.is_some()).count()
 }
 
 fn lines(report: &VerifyReport, scratch: &Path) -> String {

@@ -272,7 +272,7 @@ fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
     let newest = match &earlier {
         Some(earlier) => Some(earlier.manifest()),
         None => {
-            read = earlier::newest_manifest(here.first(), &request.reuse, prefix);
+            read = earlier::newest_manifest(context, here.first(), &request.reuse, prefix);
             read.as_ref()
         }
     };

@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     crypt::{self, PublicKey},
     disk::{
-        exists,
+        exists, folder_of,
         publish::{Existing, publish},
     },
     error::{Failure, Kind},
@@ -44,6 +44,10 @@ pub fn generate(context: &Context, file: Option<&Path>) -> Result<GenerateReport
     if let Some(file) = file.as_deref().filter(|file| exists(file)) {
         return Err(taken(file).into());
     }
+    let folder = file.as_deref().map(folder_of);
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(no_folder(&folder).into());
+    }
     let pair = crypt::generate();
     let text = pair.file(&context.time());
     if let Some(file) = &file {
@@ -57,6 +61,14 @@ pub fn generate(context: &Context, file: Option<&Path>) -> Result<GenerateReport
         public_key: pair.public,
         fingerprint: fingerprint.unwrap_or_default(),
     })
+}
+
+fn no_folder(folder: &Path) -> Failure {
+    let folder = folder.display();
+    let message = format!("the folder {folder} does not exist, and no key was made");
+    Failure::new(Kind::Failed, message).hint(format!(
+        "make it first (`mkdir -p -m 700 {folder}`), or name another file"
+    ))
 }
 
 fn taken(file: &Path) -> Failure {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::{
-        each::{FailedDestination, Hosts, failure_of},
+        each::{FailedDestination, Hosts, failure_of, for_each_word},
         opening::try_keys,
         repository::{Manifests, Repository},
         target::Target,
@@ -108,22 +108,7 @@ pub fn test<'a>(
         ring,
         found: Vec::new(),
     };
-    let mut failed = Vec::new();
-    for word in &words {
-        context.stop.check()?;
-        if let Err(error) = test.at(word, settings) {
-            let failure = Failure::of(&error);
-            if words.len() == 1 || matches!(failure.kind, Kind::Interrupted(_)) {
-                return Err(error);
-            }
-            failed.push(FailedDestination {
-                destination: word.to_string_lossy().into_owned(),
-                destination_escaped: escaped(Path::new(word)),
-                message: failure.message.clone(),
-                failure,
-            });
-        }
-    }
+    let (_, failed) = for_each_word(context, &words, |word| test.at(word, settings))?;
     Ok(test.report(failed, words.len()))
 }
 
@@ -166,10 +151,15 @@ impl Test<'_> {
                 Hosts::Ours => &[][..],
                 Hosts::All => &listing.other_names,
             };
+            let before = self.found.len();
             for stored in named.chain(others) {
                 self.stored(&*destination.repository, &stored.name)?;
             }
-            return Ok(());
+            return match self.found.len() > before {
+                true => Ok(()),
+                // A test of nothing would look like one that was passed.
+                false => Err(has_none(&destination.shown(), prefix).into()),
+            };
         }
         match target.archive(self.context, settings)? {
             Some((destination, name)) => self.stored(&*destination.repository, &name),
@@ -269,6 +259,13 @@ impl Test<'_> {
             failed,
         }
     }
+}
+
+/// Returns the failure of a place that has nothing to test.
+fn has_none(shown: &str, prefix: Option<&str>) -> Failure {
+    let of = prefix.map(|prefix| format!(" of {prefix}"));
+    let message = format!("{shown} has no archive{}", of.unwrap_or_default());
+    Failure::new(Kind::NotFound, message).hint("`hookshot list --all-hosts` shows what is there")
 }
 
 fn plain(archive: String, archive_escaped: Option<String>) -> TestedArchive {

@@ -9,9 +9,10 @@ use super::{
     report::ResealedArchive,
 };
 use crate::{
-    archive::reader::Discard,
+    archive::{read, reader::Discard},
     catalog::{
-        opening::opened_whole,
+        measured::Shared,
+        opening::{opened_stream, opened_whole},
         outgoing::Delivered,
         output::UploadSlot,
         repository::Repository,
@@ -22,7 +23,7 @@ use crate::{
     crypt::Recipients,
     error::{Failure, Kind},
     model::known_archive::KnownContent,
-    store::is_taken,
+    store::{Pages, is_taken},
     work::events::CatalogEvent,
 };
 
@@ -45,10 +46,7 @@ impl Replacing<'_> {
             }
             Work::Finish { twin, size_bytes } => {
                 // The old one goes: the proof of an earlier run is not enough.
-                let read = self
-                    .repository
-                    .read(self.context, "verifying", twin, &mut Discard);
-                read.map_err(Trouble::Source)?;
+                self.prove_again(twin).map_err(Trouble::Source)?;
                 (twin.clone(), *size_bytes, None)
             }
         };
@@ -68,6 +66,25 @@ impl Replacing<'_> {
             sha256: delivered.map(|delivered| delivered.digest.to_string()),
             proof: delivered.map(|delivered| delivered.proof),
         })
+    }
+
+    /// Reads an archive that an earlier run sealed anew, and notes it as a run does that sealed it itself.
+    fn prove_again(&self, name: &str) -> Result<()> {
+        let (context, repository) = (self.context, self.repository);
+        let shown = self.shown(name);
+        let reading = || format!("cannot read {shown}");
+        let source = repository.open(name)?;
+        context.begin("verifying", Some(source.length().with_context(reading)?));
+        let stored = Shared::new(context.watch(Pages::new(source).with_context(reading)?));
+        let scratch = context.scratch_folders();
+        let input = opened_stream(&context.keys, &shown, stored.clone(), scratch)?;
+        let verified = read(&shown, input, context.threads, &mut Discard)?;
+        let content = KnownContent::of(verified.manifest());
+        drop(verified);
+        let stored = stored.measured().with_context(reading)?;
+        let proven = (stored.digest.to_string(), stored.size_bytes);
+        repository.note_proven(context, name, proven, &content);
+        Ok(())
     }
 
     /// Seals the archive anew, and returns its name and what the destination holds now.

@@ -85,6 +85,28 @@ pub struct ArchiveReport {
     pub looked_into: Option<Vec<Looked>>,
 }
 
+impl VerifyReport {
+    /// Returns the number of sealed archives that no key opened, and whose bytes are those that this machine proved.
+    pub fn outside(&self) -> usize {
+        let archives = self.archives.iter();
+        archives.filter(|archive| archive.proven.is_some()).count()
+    }
+
+    /// Takes the stored bytes of sealed archives for enough: that no key opened them is a warning, and no failure.
+    pub fn accept_outside(&mut self) {
+        let outside = self.outside();
+        if outside == 0 {
+            return;
+        }
+        // It is the least that can be found.
+        self.worst.take_if(|worst| worst.kind == Kind::Partial);
+        let message = format!(
+            "{outside} sealed archives have the bytes that this machine proved, and were not opened: no key is given"
+        );
+        self.remarks.warning(RemarkKind::Key, "", message);
+    }
+}
+
 /// Reads every archive to its end, as [`verify_known`] does without records.
 pub fn verify(
     context: &Context,

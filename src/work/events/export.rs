@@ -98,6 +98,13 @@ pub enum ExportEvent {
     NothingReusable {
         /// The archive.
         archive: PathBuf,
+        /// The reason.
+        reason: NoReuse,
+    },
+    /// Nothing is reused from the newest archive: it is sealed, and no key opens it.
+    NewestSealed {
+        /// The archive.
+        archive: PathBuf,
     },
     /// The archive from which unchanged blocks were reused is damaged: everything is compressed anew.
     ReusedDamaged,
@@ -137,4 +144,13 @@ pub enum ExportEvent {
         /// The line.
         line: String,
     },
+}
+
+/// The reason why nothing can be reused from an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoReuse {
+    /// It is sealed, and no key opens it.
+    Sealed,
+    /// It is not an archive of this hookshot at this level.
+    Other,
 }

@@ -234,7 +234,7 @@ fn earlier(bytes: &[u8]) -> Option<Earlier> {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(bytes).expect("written");
     let version = semver::Version::new(0, 1, 0);
-    Earlier::open(file, &version, &Level::DEFAULT.name())
+    Earlier::open(std::sync::Arc::new(file), &version, &Level::DEFAULT.name())
 }
 
 #[test]

@@ -272,3 +272,52 @@ fn a_test_of_a_store_reads_headers_alone() {
     assert_eq!(read.len(), 4, "{read:?}");
     assert!(read.values().all(|bytes| *bytes < MOST_BYTES), "{read:?}");
 }
+
+#[test]
+fn a_test_of_nothing_is_not_passed() {
+    let sealing = Sealing::new();
+    let (empty, full) = (sealing.path("empty"), sealing.path("full"));
+    for folder in [&empty, &full] {
+        fs::create_dir(folder).expect("a folder");
+    }
+    sealing.configure(&format!(
+        "[backup.destinations.empty]\nurl = \"{empty}\"\n[backup.destinations.full]\nurl = \"{full}\"\n"
+    ));
+    let run = sealing.run(&["key", "test", "@empty"]).exits(10);
+    let run = run.says("@empty has no archive of hookshot-state");
+    assert!(run.stderr.contains("list --all-hosts"), "{}", run.stderr);
+    sealing.machine.run(&["export", "@full"]).exits(0);
+    let report = sealing.run(&["key", "test", "--json"]).exits(3).json();
+    assert_eq!(report["keys"][0]["opens"], 1, "{report}");
+    assert_eq!(report["failed"][0]["destination"], "@empty", "{report}");
+    sealing.run(&["key", "test", "@full"]).exits(0);
+    // That no key opens one counts more.
+    sealing.machine.run(&["key", "test"]).exits(12);
+}
+
+#[test]
+fn a_key_for_no_folder_and_a_private_key_for_a_public_one_say_what_to_do() {
+    let sealing = Sealing::new();
+    let file = sealing.path("none/new.key");
+    let run = sealing.machine.run(&["key", "generate", "-o", &file]);
+    let run = run.exits(1).says("does not exist, and no key was made");
+    let hint = format!(
+        "hint: make it first (`mkdir -p -m 700 {}`)",
+        sealing.path("none")
+    );
+    assert!(run.stderr.contains(&hint), "{}", run.stderr);
+    assert!(!sealing.machine.path("none").exists());
+    let secret = sealing.pair.secret.expose_secret();
+    let rekey = ["rekey", &sealing.path("out/"), "--add", secret];
+    let run = sealing
+        .machine
+        .run(&rekey)
+        .exits(2)
+        .says("is a private key");
+    assert!(
+        run.stderr.contains("hint: `hookshot key show FILE`"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains(&secret[20..40]));
+}

@@ -1,5 +1,6 @@
 //! Sealed archives: exported for public keys, read with private ones, refused without.
 
+mod armored;
 mod copying;
 mod flipped;
 mod hints;
@@ -8,8 +9,10 @@ mod keys;
 mod kit;
 mod known;
 mod nights;
+mod outside;
 mod reading;
 mod rekey;
+mod reuse;
 mod secrecy;
 mod tags;
 mod writing;

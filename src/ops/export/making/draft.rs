@@ -1,10 +1,8 @@
 //! An archive in a draft on this machine: written, sealed if its place asks for that, and proven by reading it back.
 
 use std::{
-    cell::RefCell,
     fs::File,
     io::{self, BufWriter, Read, Seek as _, Write},
-    rc::Rc,
 };
 
 use anyhow::{Context as _, Result};
@@ -15,24 +13,18 @@ use crate::{
         Input,
         reader::{Discard, read},
     },
-    catalog::{counted::Counted, outgoing::undecryptable},
+    catalog::{
+        counted::Counted,
+        measured::{Measured, Shared},
+        outgoing::undecryptable,
+    },
     crypt::{Keyring, Recipients, header::Form},
     disk::publish::Draft,
     error::{Failure, Kind},
-    model::{
-        digest::{Digest, HashingReader},
-        limits::BUFFER_BYTES,
-    },
+    model::limits::BUFFER_BYTES,
     ops::export::place::LocalPlace,
     work::events::ExportEvent,
 };
-
-/// SHA-256 and size of some bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured {
-    pub digest: Digest,
-    pub size_bytes: u64,
-}
 
 /// An archive that is good in a draft.
 pub struct ProvenDraft {
@@ -133,7 +125,7 @@ impl Making<'_> {
         let length = draft.file().metadata()?.len();
         draft.file().rewind()?;
         context.begin("reading back", Some(length));
-        let stored = Shared::new(HashingReader::new(context.watch(draft.file().try_clone()?)));
+        let stored = Shared::new(context.watch(draft.file().try_clone()?));
         let found = match &ring {
             None => Measured::of(stored.clone()),
             Some(ring) => ring
@@ -159,7 +151,7 @@ impl Making<'_> {
         let context = self.context;
         file.rewind()?;
         context.begin("reading back", Some(file.metadata()?.len()));
-        let stored = Shared::new(HashingReader::new(context.watch(file.try_clone()?)));
+        let stored = Shared::new(context.watch(file.try_clone()?));
         let verify = |stream: Box<dyn Read>| -> Result<()> {
             let input = Input::Stream(stream, context.scratch_folders());
             let mut sink = Discard;
@@ -176,7 +168,7 @@ impl Making<'_> {
             return Ok((stored, stored));
         };
         let opened = ring.open(shown, Form::Binary, stored.clone())?;
-        let archive = Shared::new(HashingReader::new(opened));
+        let archive = Shared::new(opened);
         verify(Box::new(archive.clone()))?;
         let archive = archive.measured()?;
         Ok((stored.measured()?, archive))
@@ -215,39 +207,5 @@ fn reason(file: &mut File, ring: Option<&Keyring>, error: anyhow::Error) -> anyh
     match opened {
         Ok(_) => error,
         Err(error) => undecryptable(&Failure::of(&error).message).into(),
-    }
-}
-
-impl Measured {
-    fn of(mut reader: impl Read) -> Result<Measured> {
-        let (digest, size_bytes) = Digest::of_reader(&mut reader)?;
-        Ok(Measured { digest, size_bytes })
-    }
-}
-
-/// A reader of which a part of the code asks the digest at its end.
-struct Shared<R>(Rc<RefCell<HashingReader<R>>>);
-
-impl<R: Read> Shared<R> {
-    fn new(reader: HashingReader<R>) -> Shared<R> {
-        Shared(Rc::new(RefCell::new(reader)))
-    }
-
-    fn measured(self) -> Result<Measured> {
-        let reader = Rc::into_inner(self.0).context("the archive is still being read")?;
-        let (digest, size_bytes) = reader.into_inner().finish();
-        Ok(Measured { digest, size_bytes })
-    }
-}
-
-impl<R> Clone for Shared<R> {
-    fn clone(&self) -> Shared<R> {
-        Shared(self.0.clone())
-    }
-}
-
-impl<R: Read> Read for Shared<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.borrow_mut().read(buffer)
     }
 }

@@ -2,13 +2,9 @@
 
 use anyhow::Result;
 
-use super::{
-    Made, Making,
-    draft::{Measured, ProvenDraft},
-    is_interruption,
-};
+use super::{Made, Making, draft::ProvenDraft, is_interruption};
 use crate::{
-    catalog::output::UploadSlot,
+    catalog::{measured::Measured, output::UploadSlot},
     model::written::ShownPath,
     ops::export::{
         place::LocalPlace,

@@ -334,6 +334,17 @@ fn a_run_that_ended_between_two_steps_is_finished_by_the_next() {
     assert_eq!(finished.len(), 1, "{report}");
     assert_eq!(finished[0]["before"], format!("{ONE}.tar.gz.age"));
     assert_eq!(finished[0]["name"], format!("{}.tar.gz.age", new[0]));
+    // The host knows it, although an earlier run sealed it, perhaps on another machine.
+    let known = vault.machine.path("etc/.hookshot/known.jsonl");
+    fs::remove_file(&known).expect("removed");
+    vault.machine.write(&old[0], &kept[0], 0o600);
+    vault.run(&["stays"], &vault.replace(&["--yes"])).exits(0);
+    let record = fs::read(&known).expect("a record");
+    let record: Value = serde_json::from_slice(&record).expect("one record");
+    let bytes = vault.machine.read(&format!("vault/{}.tar.gz.age", new[0]));
+    assert_eq!(record["name"], format!("{}.tar.gz.age", new[0]));
+    assert_eq!(record["sha256"], Digest::of(&bytes).to_string());
+    assert_eq!(record["size_bytes"], bytes.len());
     let mut expected = done;
     expected.insert(format!("{}.tar.gz.age.keep", new[0]));
     assert_eq!(vault.names(), expected);
