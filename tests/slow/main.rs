@@ -1,4 +1,4 @@
-//! Slow tests: kills at each system call, torture, live databases, full disks, many files, real applications.
+//! Slow tests: kills at each system call, torture, live databases, full disks, many files, real applications, a year of nights.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -14,3 +14,10 @@ mod live;
 mod sqlite;
 mod system;
 mod torture;
+#[path = "../cli/sealed/year.rs"]
+mod year;
+
+#[test]
+fn a_year_of_nights_without_a_key_is_kept_as_plain_archives_are() {
+    year::nights_without_a_key(365);
+}

@@ -16,6 +16,7 @@ mod reuse;
 mod secrecy;
 mod tags;
 mod writing;
+mod year;
 
 use std::process::{Command, Stdio};
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 use serde_json::Value;
 use support::{finish, program, servers::Moto};
 
-use super::Sealing;
+use super::{Sealing, year::nights_without_a_key};
 
 /// A host that backs up a file to two folders, and to what `more` adds; `to` names all of them.
 fn night(to: &str, more: &str) -> Sealing {
@@ -114,23 +114,10 @@ fn folders_and_a_bucket_are_kept_without_a_key() {
     assert_eq!(report["skipped"], Value::Null, "{report}");
 }
 
+/// tests/slow runs a year of them.
 #[test]
 fn nights_of_sealed_archives_are_kept_as_plain_ones_are() {
-    let retention = "[backup.retention]\nkeep_daily = 3\nkeep_weekly = 2\nmax_remove = \"100%\"";
-    let host = night(r#""one", "two""#, retention);
-    // The second folder holds the same archives without seals.
-    let text = fs::read_to_string(host.machine.path("etc/config.toml")).expect("read");
-    let two = format!("url = \"{}\"", host.path("two"));
-    let text = text.replace(&two, &format!("{two}\nencryption = false"));
-    host.machine.write("etc/config.toml", text, 0o600);
-    for night in (1..=16).rev() {
-        fs::write(host.machine.path("notes"), format!("night {night}")).expect("written");
-        run_before(&host, night * 24, &[], 0);
-    }
-    let sealed = archives(&host, "one").into_iter();
-    let sealed: BTreeSet<String> = sealed.map(|name| name.replace(".age", "")).collect();
-    assert_eq!(sealed, archives(&host, "two"));
-    assert!((4..=6).contains(&sealed.len()), "{sealed:?}");
+    nights_without_a_key(60);
 }
 
 #[test]
