@@ -14,7 +14,8 @@ use crate::{
     },
     context::Context,
     crypt::{
-        Ask, Keyring, Keys, PublicKey, SecretString, forbid_core_dumps, is_secret, private_texts,
+        Ask, Keyring, Keys, PublicKey, SecretString, forbid_core_dumps, is_private_key, is_secret,
+        private_texts,
     },
     disk::{exists, folder_of, open_regular},
     error::{Failure, Kind},
@@ -204,6 +205,7 @@ fn content(lookup: &Lookup<'_>, word: &WrittenSecret) -> Result<(String, Zeroizi
 /// Reads a file of public or private keys. One with a private key is refused if others can read it.
 pub fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     forbid_core_dumps();
+    names_a_file("the argument", path)?;
     if !exists(path) {
         let message = format!("the key file {} does not exist", path.display());
         return Err(Failure::new(Kind::NotFound, message)
@@ -215,6 +217,21 @@ pub fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
         private(path).map_err(refused)?;
     }
     Ok(content)
+}
+
+/// Refuses a private key that stands where its file belongs, without repeating it. `said` is where it stands.
+///
+/// Errors: [`Kind::Usage`].
+pub fn names_a_file(said: &str, path: &Path) -> Result<(), Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match is_private_key(&name) {
+        false => Ok(()),
+        true => Err(Failure::new(
+            Kind::Usage,
+            format!("{said} is a private key itself, and not a file that holds one"),
+        )
+        .hint("put it into a file that only you can read (chmod 600), and name that; its text is in the shell's history now")),
+    }
 }
 
 fn bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
@@ -234,7 +251,7 @@ fn bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 fn refused(why: String) -> Failure {
     let message = format!("the identity file cannot be used: {why}");
     Failure::new(Kind::Key, message)
-        .hint("`hookshot key generate -o FILE` makes one with the right permissions")
+        .hint("look at its path, its owner and its mode (0600); `hookshot key show FILE` says which keys a file holds")
 }
 
 /// Returns the failure of keys that cannot be loaded.

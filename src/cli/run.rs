@@ -31,7 +31,7 @@ use super::{
     world::World,
 };
 use crate::{
-    catalog::keys::keys,
+    catalog::keys::{keys, names_a_file},
     error::{Failure, Kind},
     jobs::{guard::remind, scheduled::ScheduledRun},
     machine::enter::{self, Need},
@@ -146,6 +146,9 @@ fn dispatch(
         return verb.run();
     }
     let choices = arguments.global.choices(&world.environment);
+    for identity in &choices.identities {
+        names_a_file("--identity (or HOOKSHOT_IDENTITY)", identity)?;
+    }
     let clock = world.clock;
     let threads = arguments.global.threads();
     screen.watch(asked);

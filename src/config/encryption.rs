@@ -12,7 +12,7 @@ use super::{
     text::read_text,
 };
 use crate::{
-    crypt::{PublicKey, Recipients, SecretString},
+    crypt::{PublicKey, Recipients, SecretString, is_private_key},
     disk::folder_of,
     error::{Failure, Kind},
     store::Secret,
@@ -20,6 +20,8 @@ use crate::{
 
 /// The key that names private keys.
 pub const IDENTITY_FILE: &str = "identity_file";
+/// The fault of a key that stands where its file belongs.
+const PRIVATE_KEY: &str = "is a private key itself: put it into a file that only its owner can read (chmod 600), and name that";
 
 /// The recipients of archives, as the file names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,6 +104,13 @@ fn recipients(section: &Section<'_>) -> EncryptionSettings {
         }
     }
     let recipients_file = section.path("recipients_file");
+    let is_private = |path: &PathBuf| path.to_str().is_some_and(is_private_key);
+    let recipients_file = recipients_file.filter(|path| {
+        if is_private(path) {
+            section.fault("recipients_file", PRIVATE_KEY);
+        }
+        !is_private(path)
+    });
     let passphrase = section.secret("passphrase", SecretForm::Line);
     if passphrase.is_some() && (!keys.is_empty() || recipients_file.is_some()) {
         section.fault(
@@ -135,7 +144,15 @@ fn identity_files(section: &Section<'_>) -> Vec<WrittenSecret> {
         Some(Value::String(_)) => section.text(key).into_iter().collect(),
         Some(_) => section.list(key),
     };
-    words.iter().map(|word| identity(word)).collect()
+    let mut files = Vec::new();
+    for word in &words {
+        match is_private_key(word.strip_prefix("file:").unwrap_or(word)) {
+            // The text is repeated nowhere.
+            true => section.fault(key, PRIVATE_KEY),
+            false => files.push(identity(word)),
+        }
+    }
+    files
 }
 
 /// Returns the file of a private key: a path, or a reference such as `credential:NAME`.
@@ -184,6 +201,7 @@ fn listed(path: &Path) -> Result<Vec<PublicKey>> {
             .hint("it has a public key on each line: age1... or ssh-ed25519 ...")
     };
     let text = read_text(path)?.ok_or_else(|| refuse("does not exist".to_owned()))?;
+    let text = text.trim_start_matches('\u{feff}');
     let mut keys = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         let line = line.trim();

@@ -70,6 +70,7 @@ pub(super) fn read(
     ask: Option<&Ask>,
     mask: &dyn Fn(&str),
 ) -> Result<Vec<Found>, Failure> {
+    let content = without_mark(content);
     if content.starts_with(OPENSSH) {
         return Ok(vec![read_ssh(shown, content, ask)?]);
     }
@@ -86,6 +87,13 @@ pub(super) fn read(
     read_lines(shown, text, mask)
 }
 
+/// Returns a text without the mark of its encoding (U+FEFF), which editors of other systems put before it.
+pub fn without_mark(content: &[u8]) -> &[u8] {
+    content
+        .strip_prefix("\u{feff}".as_bytes())
+        .unwrap_or(content)
+}
+
 /// Returns the public keys of a file: of private keys, or those that stand in it themselves (age(1), `-R`).
 ///
 /// Errors: [`Kind::Key`] if it holds neither.
@@ -94,7 +102,7 @@ pub fn public_keys(
     content: &[u8],
     ask: Option<&Ask>,
 ) -> Result<Vec<PublicKey>, Failure> {
-    let text = String::from_utf8_lossy(content);
+    let text = String::from_utf8_lossy(without_mark(content));
     let lines = text.lines().map(str::trim);
     let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     if lines.clone().next().is_some_and(is_public) {
@@ -134,6 +142,7 @@ pub fn private_texts(shown: &str, content: &[u8]) -> Result<Vec<PrivateText>, Fa
     let found = read(shown, content, None, &|_| ())?;
     let publics = found.iter().map(|found| found.public.as_deref());
     let publics = publics.map(|public| PublicKey::parse(public?).ok());
+    let content = without_mark(content);
     let text = String::from_utf8_lossy(content);
     if content.starts_with(OPENSSH) {
         let texts = std::iter::once(Zeroizing::new(text.into_owned()));
@@ -152,7 +161,7 @@ fn is_public(line: &str) -> bool {
 
 /// Returns true if the content of a file is secret: it has anything but public keys.
 pub fn is_secret(content: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(content);
+    let text = String::from_utf8_lossy(without_mark(content));
     let mut lines = text.lines().map(str::trim);
     lines.any(|line| !line.is_empty() && !line.starts_with('#') && !is_public(line))
 }
@@ -171,6 +180,7 @@ fn read_lines(shown: &str, text: &str, mask: &dyn Fn(&str)) -> Result<Vec<Found>
                 shown,
                 &match begins.eq_ignore_ascii_case(SECRET_KEY) {
                     true => format!("has a damaged private key in line {number}"),
+                    false if is_public(line) => format!("has a public key in line {number}, which opens nothing: a private key begins with {SECRET_KEY}1"),
                     false => format!("has something else than a private key in line {number}"),
                 },
             )
@@ -315,10 +325,7 @@ mod tests {
         for (content, expected) in [
             (changed.as_bytes(), "has a damaged private key in line 2"),
             (b"# nothing\n", "has no private key"),
-            (
-                pair.public.as_bytes(),
-                "something else than a private key in line 1",
-            ),
+            (pair.public.as_bytes(), "has a public key in line 1"),
             (b"\xff\xfe", "is not text"),
             (
                 b"-----BEGIN RSA PRIVATE KEY-----\n",

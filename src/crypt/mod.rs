@@ -26,14 +26,14 @@ mod whole_pieces;
 
 pub use self::{
     guard::forbid_core_dumps,
-    identity::{KeyPair, generate, is_secret, private_texts, public_keys},
+    identity::{KeyPair, generate, is_secret, private_texts, public_keys, without_mark},
     key_name::KeyName,
     keyring::{Keyring, Trial},
     keys::Keys,
     opened::Opened,
     passphrase::Ask,
     ranged::OpenedAt,
-    recipients::{PublicKey, Recipients},
+    recipients::{PublicKey, Recipients, is_private_key},
     sealing::Sealing,
     whole_pieces::has_whole_pieces,
 };

@@ -11,6 +11,7 @@ use super::{guard::forbid_core_dumps, remembered::Remembering, set_stanza::Recip
 use crate::{
     error::{Failure, Kind},
     model::digest::Digest,
+    work::panics::caught,
 };
 
 /// The work factor of a passphrase: scrypt with N = 2^18 takes 256 MiB (age-encryption.org/v1, "scrypt").
@@ -56,13 +57,9 @@ impl PublicKey {
         if kind == "ssh-ed25519" {
             let text = format!("{kind} {}", words.next().unwrap_or_default());
             let key = text.parse().map_err(|_| damaged(kind))?;
-            let way = Way::Ssh(key);
-            return Ok(PublicKey { text, way });
+            return PublicKey::tried(text, Way::Ssh(key));
         }
-        if kind
-            .get(..15)
-            .is_some_and(|start| start.eq_ignore_ascii_case("age-secret-key-"))
-        {
+        if is_private_key(kind) {
             return Err(PRIVATE.to_owned());
         }
         if kind.starts_with("ssh-") || kind.starts_with("ecdsa-") {
@@ -81,8 +78,19 @@ impl PublicKey {
                 kind.len()
             ),
         })?;
-        let (text, way) = (kind.to_owned(), Way::X25519(key));
-        Ok(PublicKey { text, way })
+        PublicKey::tried(kind.to_owned(), Way::X25519(key))
+    }
+
+    /// Returns the key if something can be sealed for it. The library panics for points of low order (RFC 7748,
+    /// section 6.1), which everybody could open.
+    fn tried(text: String, way: Way) -> Result<PublicKey, String> {
+        let key = PublicKey { text, way };
+        match caught(|| Encryptor::with_recipients(std::iter::once(key.recipient()))) {
+            Ok(Ok(_)) => Ok(key),
+            Ok(Err(_)) | Err(_) => Err(
+                "seals nothing: it is a point of low order, which no private key has".to_owned(),
+            ),
+        }
     }
 
     /// Reads the public keys that an option gives. A text that is not one is not repeated: it may be a private key.
@@ -142,6 +150,13 @@ impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Returns true if a text that should name a file or a public key is a private key of age itself.
+pub fn is_private_key(text: &str) -> bool {
+    const BEGIN: &str = "age-secret-key-";
+    let start = text.trim_start().get(..BEGIN.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(BEGIN))
 }
 
 fn damaged(kind: &str) -> String {

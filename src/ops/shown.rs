@@ -15,6 +15,7 @@ use crate::{
         secret::is_reference,
     },
     context::Context,
+    crypt::is_private_key,
     disk::folder_of,
     model::archive_name::DEFAULT_PREFIX,
     store::{Transfer, address::masked},
@@ -199,7 +200,7 @@ fn leaves(path: &str, key: &str, value: &Value, found: &mut Vec<(String, Value)>
 /// Returns a value with its secrets masked. References to secrets are not secrets.
 fn without_secrets(path: &str, key: &str, value: &Value) -> Value {
     match value {
-        Value::String(text) if is_reference(text) => value.clone(),
+        Value::String(text) if is_reference(text) && !is_misplaced_key(text) => value.clone(),
         Value::Array(values) => {
             let values = values.iter();
             Value::Array(
@@ -213,13 +214,18 @@ fn without_secrets(path: &str, key: &str, value: &Value) -> Value {
                 SECRET_WORDS.iter().any(|word| key.contains(word)) && !OPEN.contains(&key);
             // The address of a notification is often all that it takes to send one.
             let is_address = key == "url" && path.starts_with("backup.notify");
-            Value::String(match is_secret || is_address {
+            Value::String(match is_secret || is_address || is_misplaced_key(text) {
                 true => MASK.to_owned(),
                 false => masked(text).into_owned(),
             })
         }
         value => value.clone(),
     }
+}
+
+/// Returns true for a private key that stands where its file belongs: a fault, and a secret.
+fn is_misplaced_key(text: &str) -> bool {
+    is_private_key(text.strip_prefix("file:").unwrap_or(text))
 }
 
 /// Adds the defaults of what nothing says.

@@ -29,7 +29,7 @@ use crate::{
     error::{Failure, Kind},
     machine::contents,
     model::{plan::Privacy, written::escaped},
-    ops::{references::unresolved, shown::ShownSetting},
+    ops::{export::PresentState, references::unresolved, shown::ShownSetting},
     source::behavior::TextRule,
 };
 
@@ -54,6 +54,9 @@ pub struct ValidateReport {
     /// Every setting in force, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<Vec<ShownSetting>>,
+    /// The state of this machine, if it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PresentState>,
 }
 
 /// The contents of a source.
@@ -91,6 +94,7 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         sources: Vec::new(),
         disabled: Vec::new(),
         settings: None,
+        state: None,
     };
     let config = choices.config_path()?;
     report.files.push(config.display().to_string());

@@ -44,4 +44,5 @@ mod sealed;
 mod shown;
 mod status;
 mod terminal;
+mod validate_deep;
 mod variables;

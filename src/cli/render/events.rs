@@ -136,7 +136,7 @@ fn of_catalog(event: CatalogEvent) {
             destination: place,
             count,
         } => {
-            warn!(%place, "{count} archives are sealed, no key opens them, and this machine does not know them: they use up slots of the policy, and no other archive is removed in their favour");
+            warn!(%place, "{count} archives are sealed, no key opens them, and this machine does not know them: they use up slots of the policy, and no archive that is known to be good is removed in their favour");
         }
         CatalogEvent::NotNoted {
             archive,

@@ -8,9 +8,11 @@ use crate::{
     error::{Failure, Kind},
     model::entry_name::{printable, printable_line},
     ops::{
+        export::PresentState,
         shown::ShownSetting,
         validate::{ValidateReport, ValidatedSource},
     },
+    source::sqlite::verdict::CheckDepth,
 };
 
 /// Shows the report, and returns the exit code.
@@ -26,6 +28,8 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
             .hint("correct the files and run `hookshot validate` again")
             .faults(report.faults.clone())
     });
+    let state = report.state.as_ref();
+    let failure = failure.or_else(|| state.and_then(|state| state.remarks.failure()));
     printer.report_with(report, failure.as_ref(), || {
         let mut out = report.settings.as_deref().map(in_force).unwrap_or_default();
         if report.good {
@@ -36,6 +40,7 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
                     .map(|file| format!("{}: good\n", printable_line(file))),
             );
             out.extend(report.sources.iter().map(held));
+            out.extend(state.map(read));
         }
         let disabled = report.disabled.iter();
         out.extend(disabled.map(|part| format!("disabled: {}\n", printable_line(part))));
@@ -47,6 +52,28 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
         );
         out
     })
+}
+
+/// Returns the lines of the state that was read.
+fn read(state: &PresentState) -> String {
+    let mut out = String::new();
+    for database in &state.databases {
+        let (name, bytes) = (printable_line(&database.name), size(database.bytes));
+        let checked = match database.check {
+            Some(CheckDepth::Quick) => "its pages were checked, and not its indexes",
+            _ => "the database was copied and checked",
+        };
+        out.push_str(&format!("{name}: {bytes}, {checked}\n"));
+    }
+    let files = match state.files {
+        1 => "1 file".to_owned(),
+        files => format!("{files} files"),
+    };
+    out.push_str(&format!(
+        "read as for an export: {files}, {}\n",
+        size(state.bytes)
+    ));
+    out
 }
 
 /// Returns the table of the settings in force.

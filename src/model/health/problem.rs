@@ -128,6 +128,12 @@ pub enum Problem {
         /// The archive.
         name: String,
     },
+    /// No archive is known to be good: all are sealed, no key opens them, and this machine did not prove one. The dates
+    /// alone would decide which of them are removed.
+    NoneKnown {
+        /// The number of archives that would be removed.
+        count: usize,
+    },
     /// A remark: the newest archive is sealed, no key opens it, and this machine did not prove it.
     Sealed {
         /// The archive.

@@ -35,6 +35,7 @@ impl Problem {
             Problem::Doubled(_) => "doubled",
             Problem::Torn { .. } => "torn",
             Problem::Sealed { .. } => "sealed",
+            Problem::NoneKnown { .. } => "none_known",
             Problem::NoKeyOpens { .. } => "no_key_opens",
             Problem::KeysUntried { .. } => "keys_untried",
             Problem::NotDelivered { .. } => "not_delivered",
@@ -88,6 +89,9 @@ impl Problem {
             Problem::Torn { .. } => "export while the service pauses, or add `prepare`",
             Problem::Sealed { .. } => {
                 "`hookshot verify` with a key (--identity FILE) proves what it holds"
+            }
+            Problem::NoneKnown { .. } => {
+                "give a key (--identity FILE): then the archives themselves are asked; or agree to remove by date: `hookshot prune --yes`"
             }
             Problem::NotDelivered { .. } => "the next backup delivers it",
             Problem::SharedPrefix { .. } => OWN_PREFIX,
@@ -201,6 +205,10 @@ impl fmt::Display for Problem {
             Problem::Torn { name } => write!(
                 f,
                 "the newest archive, {name}, holds a database that may be torn"
+            ),
+            Problem::NoneKnown { count } => write!(
+                f,
+                "no archive there is known to be good, no key opens them, and {count} would go in favour of others like them"
             ),
             Problem::Sealed { name } => write!(
                 f,

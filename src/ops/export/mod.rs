@@ -2,20 +2,19 @@
 
 mod amount;
 mod around;
+mod attempt;
 mod earlier;
 mod gathered;
 mod held;
 mod making;
 mod packing;
 mod place;
+mod present;
 mod report;
 mod request;
 mod stage;
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Instant};
 
 use anyhow::{Result, anyhow};
 use chrono::DateTime;
@@ -23,26 +22,21 @@ use serde_json::Value;
 
 use self::{
     around::Around,
-    gathered::{Gathered, describe},
+    attempt::{Attempt, Attempted, Goal, once},
     held::{mark_everywhere, note_sealed},
-    making::{Made, Making},
-    place::Outputs,
     report::nowhere,
-    stage::{look_back, stage},
 };
 pub use self::{
+    present::{PresentDatabase, PresentState, present_state, read_state},
     report::{ExportReport, OutputReport},
     request::{Encryption, ExportRequest, Overwrite, Reuse, Secrets},
 };
 use crate::{
-    archive::writer::Level,
-    catalog::outside::Inside,
     context::Context,
     error::{Failure, Kind},
     machine::{app_version, enter::Entered},
     model::{
-        archive_name::ArchiveName, change_counts::Changes, digest::Digest, entry_name::EntryName,
-        known_archive::sources_of, manifest::Manifest, retention::Mark, state_digest::state_digest,
+        archive_name::ArchiveName, digest::Digest, entry_name::EntryName, retention::Mark,
         written::rfc3339,
     },
     source::{
@@ -75,7 +69,7 @@ pub fn export(
     }
 }
 
-/// Exports the state that was entered, unless its digest ([`state_digest`]) is `same`: then no archive is made.
+/// Exports the state that was entered, unless its digest ([`state_digest`](crate::model::state_digest::state_digest)) is `same`: then no archive is made.
 pub fn export_unless(
     context: &Context,
     entered: &Entered,
@@ -189,160 +183,9 @@ pub fn export_unless(
     })))
 }
 
-/// Returns the digest of the present state ([`state_digest`]), read as an export reads it; `None` if a file changes each
-/// time it is read. Nothing but temporary copies is written, but commands of sources run.
-pub fn present_state(context: &Context, entered: &Entered) -> Result<Option<Digest>> {
-    let settings = &entered.settings;
-    let name = ArchiveName::new(&settings.schema.prefix, context.now)
-        .map_err(|fault| Failure::new(Kind::Usage, fault))?;
-    let mut around = Around::enter(context, settings)?;
-    around.prepare(None)?;
-    let request = ExportRequest {
-        reuse: Reuse::Nothing,
-        ..ExportRequest::new(Vec::new())
-    };
-    let read = once(
-        &mut around,
-        Attempt {
-            request: &request,
-            name: &name,
-            level: settings.schema.level,
-            app_version: None,
-            quiet: tree::QUIET,
-            goal: Goal::Manifest,
-        },
-    );
-    around.end_all();
-    let manifest = read?.manifest;
-    Ok((manifest.torn_count() == 0).then(|| state_digest(&manifest)))
-}
-
 /// Retry factors. If a file changes before it is packed, the export starts over. In each retry, files modified within
 /// this factor times the duration of the last attempt are first copied aside, because they may change again.
 const FURTHER_ATTEMPTS: [u32; 2] = [20, 400];
-
-/// One attempt to make the archive.
-struct Attempt<'a> {
-    request: &'a ExportRequest,
-    name: &'a ArchiveName,
-    level: Level,
-    app_version: Option<String>,
-    /// A file that was not modified for this long is read in place.
-    quiet: Duration,
-    goal: Goal,
-}
-
-/// The goal of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    /// An archive.
-    Archive,
-    /// An archive, unless the state has this digest.
-    ArchiveUnless(Digest),
-    /// The description of the state alone.
-    Manifest,
-}
-
-/// The outcome of an attempt.
-struct Attempted {
-    /// The archive; `None` if none was to be made.
-    made: Option<Made>,
-    manifest: Manifest,
-    gathered: Gathered,
-    /// The difference from the archive before.
-    changes: Option<Changes>,
-}
-
-/// Makes the archive of the present state, unless it has the digest at which none is made. Fails with
-/// [`ContentChanged`] if a file of a directory is replaced or modified before it is packed.
-fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> {
-    let Attempt {
-        request,
-        name,
-        level,
-        app_version,
-        quiet,
-        goal,
-    } = attempt;
-    let (context, settings) = (around.context, around.settings);
-    let Outputs { here, away, missed } = Outputs::find(context, settings, request)?;
-    let prefix = &settings.schema.prefix;
-    let earlier = earlier::earlier(here.first(), context, &request.reuse, level, prefix)?;
-    let read;
-    let newest = match &earlier {
-        Some(earlier) => Some(earlier.manifest()),
-        None => {
-            read = earlier::newest_manifest(context, here.first(), &request.reuse, prefix);
-            read.as_ref()
-        }
-    };
-    let sources = match newest {
-        Some(newest) => Some(sources_of(newest)),
-        None => earlier::newest_sealed(here.first(), context, settings),
-    };
-    let mut gathered = stage(context, settings, request, quiet, sources.as_ref(), around)?;
-    // Other destinations are asked when they have proven that they can be: nothing waits for one that cannot.
-    let asked = away.first().filter(|_| sources.is_none()).cloned();
-    let manifest = describe(
-        context,
-        settings,
-        request,
-        name,
-        level,
-        &mut gathered,
-        app_version,
-    )?;
-    let is_torn = manifest.torn_count() > 0;
-    let is_enough = match goal {
-        Goal::Archive => false,
-        Goal::ArchiveUnless(same) => !is_torn && same == state_digest(&manifest),
-        Goal::Manifest => true,
-    };
-    if is_enough {
-        gathered.contents.clear();
-        gathered.listings.clear();
-        return Ok(Attempted {
-            made: None,
-            manifest,
-            gathered,
-            changes: None,
-        });
-    }
-    let mut changes = newest.and_then(|newest| Changes::between(newest, &manifest));
-    let making = Making {
-        context,
-        name,
-        manifest: &manifest,
-        level,
-        contents: &gathered.contents,
-        listings: &gathered.listings,
-        earlier,
-    };
-    let mut made = making.make(here, away)?;
-    let before = asked.and_then(|slot| earlier::archive_before(context, &slot, prefix, &manifest));
-    if let Some(sources) = before.as_ref().and_then(Inside::sources) {
-        look_back(
-            settings,
-            request,
-            &manifest,
-            &sources,
-            &mut gathered.remarks,
-        );
-    }
-    if let Some(Inside::Manifest(before)) = &before {
-        changes = Changes::between(before, &manifest);
-    }
-    made.outputs.extend(missed);
-    // The copies are in the archive now.
-    gathered.contents.clear();
-    gathered.listings.clear();
-    Ok(Attempted {
-        made: Some(made),
-        manifest,
-        gathered,
-        changes,
-    })
-}
 
 fn no_config(path: &Path) -> Failure {
     Failure::new(

@@ -120,8 +120,8 @@ fn blocked(destinations: &[DestinationPrune]) -> Option<Failure> {
         .collect();
     let first = faults.first()?;
     let message = format!("nothing is removed before you have looked: {first}");
-    let hint = "`hookshot verify` and `hookshot diff` say what is wrong; --yes removes archives anyway, and accepts \
-        a size that fell";
+    let hint = "`hookshot verify` and `hookshot diff` say what is wrong, and need a key (--identity FILE) for sealed \
+        archives; --yes removes archives anyway, and accepts a size that fell";
     Some(
         Failure::new(Kind::Partial, message)
             .hint(hint)

@@ -166,6 +166,18 @@ impl PrunePlan {
     }
 }
 
+/// Returns the problem of a host of which nothing is known to be good: sealed archives would go in favour of others like
+/// them, and nothing proves that one of these is good.
+fn none_known(verdicts: &[Judged]) -> Option<Problem> {
+    let is_good = |judged: &Judged| judged.archive.standing == Standing::Good;
+    let is_doubted = |judged: &&Judged| match &judged.verdict {
+        Verdict::Remove(removal) => removal.replacement_standing == Standing::Sealed,
+        Verdict::Keep(_) => false,
+    };
+    let count = verdicts.iter().filter(is_doubted).count();
+    (count > 0 && !verdicts.iter().any(is_good)).then_some(Problem::NoneKnown { count })
+}
+
 /// Returns the host if its newest archive needs a look of the user before anything is removed. If the user agreed to
 /// everything, that word is recorded even if nothing is to be removed now.
 fn look_first(
@@ -184,6 +196,7 @@ fn look_first(
     let damaged = verdicts.iter().filter(is_damaged);
     let damaged = damaged.map(|judged| judged.archive.name.as_str()).collect();
     let problem = health::obstacle(context, destination, host, listed, &damaged)?;
+    let problem = problem.or_else(|| none_known(verdicts));
     Ok(problem.map(|problem| BlockedHost {
         prefix: host.to_owned(),
         problem,

@@ -187,7 +187,9 @@ fn foreign_sealed_archives_push_no_good_one_out() {
         fs::copy(path, format!("{}/{}", host.path("out"), at(hours))).expect("copied");
     }
     let run = host.machine.run(&["prune", "--json"]).exits(0);
-    let report = run.says("no other archive is removed").json();
+    let report = run
+        .says("no archive that is known to be good is removed")
+        .json();
     let keep = report["keep"].as_array().expect("rows");
     let kept = |name: &str| keep.iter().find(|row| row["name"] == name).expect("kept");
     assert_eq!(keep.len(), 3, "{report}");
@@ -201,6 +203,36 @@ fn foreign_sealed_archives_push_no_good_one_out() {
     delete(&known).exits(11);
     delete(&at(4)).exits(11).says("may be good");
     delete(&at(3)).exits(0);
+}
+
+#[test]
+fn nothing_goes_by_date_alone_where_nothing_is_known_to_be_good() {
+    let host = host("[backup.retention]\nkeep_last = 1\nmax_remove = \"100%\"\n");
+    let export = || {
+        let report = host.machine.run(&["export", "@out", "--json"]);
+        name(&report.exits(0).json())
+    };
+    let (first, second) = (export(), export());
+    fs::remove_file(host.machine.path("etc/.hookshot/known.jsonl")).expect("removed");
+    let names = || {
+        let list = host
+            .machine
+            .run(&["list", "@out", "--json"])
+            .exits(0)
+            .json();
+        list["archives"].as_array().expect("rows").len()
+    };
+    for prune in [&["prune", "--dry-run"][..], &["prune"]] {
+        let run = host.machine.run(prune).exits(3);
+        run.says("no archive there is known to be good");
+        assert_eq!(names(), 2, "{first} {second}");
+    }
+    let key = host.path("key.txt");
+    host.machine
+        .run(&["prune", "--dry-run", "--identity", &key, "--json"])
+        .exits(0);
+    host.machine.run(&["prune", "--yes"]).exits(0);
+    assert_eq!(names(), 1, "{first} {second}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod known;
 mod nights;
 mod outside;
 mod reading;
+mod refused;
 mod rekey;
 mod reuse;
 mod secrecy;
