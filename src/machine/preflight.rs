@@ -37,7 +37,7 @@ pub enum Force {
     No,
     /// Active deployments and an unreadable old database do not.
     Yes,
-    /// Nor does the version of the application: the archive is this machine's own, of just before an upgrade.
+    /// Nor does the version of the application, without a word: the state of just before comes back.
     Rollback,
 }
 

@@ -334,3 +334,80 @@ fn a_run_that_is_killed_in_the_middle_of_the_import_is_ended_and_the_service_is_
     service.run(&["import", "fed.tar.gz", "--guarded"], 0);
     assert!(service.is_healthy() && !service.note().exists());
 }
+
+#[test]
+fn a_run_that_is_killed_on_its_way_back_is_told() {
+    for (step, program) in [("stop", "1 0 0 never"), ("start", "2 0 0 none")] {
+        let service = service();
+        service.control("stop");
+        service.install("1 0 0 never");
+        service.run(&["export", "never.tar.gz"], 0);
+        service.install("2 0 0 none");
+        service.control("start");
+        // The second time kills hookshot.
+        let count = service.machine.path("count");
+        let line = |how: &str| match how == step {
+            true => format!(
+                "{}; echo x >> {count}; test $(wc -l < {count}) -lt 2 || {{ kill -9 $PPID; sleep 0.2; }}",
+                service.line(how),
+                count = count.display()
+            ),
+            false => service.line(how),
+        };
+        let control = format!(
+            "stop = '{}'\nstart = '{}'\nhealth = '{}'\nhealth_timeout = \"1s\"\nhealthy_for = \"0s\"\n",
+            line("stop"),
+            line("start"),
+            service.url()
+        );
+        service.configure_with("", &control);
+        let run = support::finish(
+            service.command(&["import", "never.tar.gz", "--guarded"]),
+            b"",
+        );
+        assert_eq!(run.code, -1, "{step}: {run:?}");
+        assert_eq!(service.read("program"), program, "{step}");
+        service.control("stop");
+        service.configure("", "health_timeout = \"2s\"\nhealthy_for = \"0s\"\n");
+        let run = service.run(&["version"], 0);
+        match step {
+            "stop" => {
+                run.says("did not come to the end of its rollback, and had stopped the service")
+            }
+            _ => run.says("was killed before the health of the service was known"),
+        };
+        let code = if step == "stop" { 0 } else { 20 };
+        // The last one goes back and forth: what it would bring back is not healthy.
+        service.run(&["rollback", "--guarded"], code);
+        assert_eq!(service.read("program"), "2 0 0 none", "{step}");
+        assert!(service.is_healthy() && !service.note().exists(), "{step}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_before_anything_is_replaced_leaves_the_old_state() {
+    let service = service();
+    let armed = service.machine.path("armed");
+    let control = format!(
+        "stop = '{}; touch {}'\nstart = '{}'\nhealth = '{}'\n",
+        service.line("stop"),
+        armed.display(),
+        service.line("start"),
+        service.url()
+    );
+    service.configure_with("", &control);
+    let text = fs::read_to_string(service.machine.path("etc/config.toml")).expect("it");
+    let active = format!(
+        "{text}active_command = 'test ! -e {} || {{ kill -9 $PPID; sleep 0.2; }}'\n",
+        armed.display()
+    );
+    service.machine.write("etc/config.toml", active, 0o600);
+    let run = support::finish(service.command(&["import", "old.tar.gz", "--guarded"]), b"");
+    assert_eq!(run.code, -1, "{run:?}");
+    fs::remove_file(&armed).expect("removed");
+    let run = service.run(&["list", "."], 0);
+    let run = run.says("An earlier import was interrupted before it changed anything");
+    run.says("did not come to its end, and had stopped the service: start it with `");
+    assert_eq!(service.read("files/one"), "changed");
+    assert!(!service.has_leftovers());
+}

@@ -232,6 +232,10 @@ const WRECKS: &[(&str, &str)] = &[
         "mv D/files D/elsewhere; ln -s D/elsewhere D/files",
     ),
     (
+        "a file that became a link",
+        "mv D/program D/elsewhere-program; ln -s D/nowhere D/program",
+    ),
+    (
         "files without permissions",
         "chmod 000 D/files/one D/app.db D/program",
     ),

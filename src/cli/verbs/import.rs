@@ -94,7 +94,7 @@ pub struct ImportArguments {
 
 /// The outcome of an attempt at an import.
 enum Attempted {
-    Plain(ApplyReport),
+    Plain(Box<ApplyReport>),
     Guarded(Box<GuardedReport>),
 }
 
@@ -169,7 +169,7 @@ impl ImportArguments {
         if self.if_missing && choices.archived.is_some() && is_present(&Settings::load(&choices)?)?
         {
             let report = nothing_to_do(context, rehearsal(self.dry_run));
-            return Ok(Attempted::Plain(report));
+            return Ok(Attempted::Plain(Box::new(report)));
         }
         let request = ImportRequest {
             archive,
@@ -194,7 +194,7 @@ impl ImportArguments {
         }
         let report = self.import_when_idle(context, &choices, &request)?;
         render::import::log_import(&report);
-        Ok(Attempted::Plain(report))
+        Ok(Attempted::Plain(Box::new(report)))
     }
 
     /// Imports while the service is stopped, as soon as nothing else is at work on the state.
@@ -221,7 +221,7 @@ impl ImportArguments {
                 Ok(report)
             },
             undo: &|context| {
-                let report = verbs::rollback(context, choices, Rehearsal::Real, Force::Yes)?;
+                let report = verbs::rollback(context, choices, Rehearsal::Real, Force::Rollback)?;
                 render::import::log_rollback(&report);
                 Ok(report)
             },
@@ -229,7 +229,7 @@ impl ImportArguments {
         if self.dry_run {
             let report = plan(context, &settings, &work)?;
             render::import::log_import(&report);
-            return Ok(Attempted::Plain(report));
+            return Ok(Attempted::Plain(Box::new(report)));
         }
         if let Some(limit) = self.wait {
             wait_until_idle(context, choices, Instant::now() + limit.duration())?;

@@ -88,7 +88,7 @@ impl RollbackArguments {
             },
             act: &|context| roll_back(context, force(self.force)),
             // A second rollback undoes the first.
-            undo: &|context| roll_back(context, Force::Yes),
+            undo: &|context| roll_back(context, Force::Rollback),
         };
         if self.dry_run {
             let report = plan(&app.context, &settings, &work)?;

@@ -212,20 +212,24 @@ impl Run<'_> {
         // A service that is down already may not be stopped a second time: what holds the state refuses the rollback.
         let _ = self.service.stop();
         let undone = (self.work.undo)(&for_attempt(self.context, 2));
-        let why_not = match &undone {
-            Ok(undone) if undone.applied => None,
-            Ok(undone) => Some(
-                undone
-                    .refusal()
-                    .map_or_else(String::new, |refusal| refusal.message),
-            ),
-            Err(error) => Some(format!("{error:#}")),
-        };
+        let why_not =
+            match &undone {
+                Ok(undone) if undone.applied => None,
+                Ok(undone) => Some(undone.refusal().unwrap_or_else(|| {
+                    Failure::new(Kind::Failed, "there is nothing to bring back")
+                })),
+                Err(error) => Some(Failure::of(error)),
+            };
         if let Some(why_not) = why_not {
             let message = format!(
-                "the service is not healthy after the {verb} ({reason}), and the state before could not be brought back: {why_not}"
+                "the service is not healthy after the {verb} ({reason}), and the state before could not be brought back: {}",
+                why_not.message
             );
-            let failure = Failure::new(Kind::Unhealthy, message).hint(BY_HAND);
+            let kind = match why_not.kind {
+                Kind::Interrupted(signal) => Kind::Interrupted(signal),
+                _ => Kind::Unhealthy,
+            };
+            let failure = Failure::new(kind, message).hint(BY_HAND);
             if self.is_unfinished() {
                 return Ok(self.unfinished(report, failure));
             }

@@ -92,11 +92,7 @@ impl Work<'_> {
             (WayBack::Taken, _) => self.go_back(&archive, &reason),
             (WayBack::Left, false) => self.outcome.code = Some(end.code()),
             (WayBack::Left, true) => {
-                let message = format!(
-                    "the service is not healthy after `{}`: {reason}",
-                    self.shown()
-                );
-                let failure = Failure::new(Kind::Unhealthy, message);
+                let failure = Failure::new(Kind::Unhealthy, reason);
                 self.outcome.failure = Some(failure.hint(by_hand(&archive)));
             }
         }
@@ -219,7 +215,10 @@ impl Work<'_> {
         })?;
         self.outcome.healthy = asked.as_ref().map(|verdict| *verdict == Verdict::Healthy);
         Ok(match asked {
-            Some(Verdict::Unhealthy(reason)) => Some(reason),
+            Some(Verdict::Unhealthy(reason)) => Some(format!(
+                "the service is not healthy after `{}`: {reason}",
+                self.shown()
+            )),
             Some(Verdict::Healthy) | None => None,
         })
     }
