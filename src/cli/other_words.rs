@@ -7,7 +7,7 @@ use clap::{
 };
 
 /// Words of other programs for backups, each with a sentence about the verb that does it here.
-const WORDS: [(&[&str], &str); 15] = [
+const WORDS: [(&[&str], &str); 16] = [
     (
         &["restore", "recover", "load", "apply"],
         "`hookshot import ARCHIVE` replaces this machine's state with an archive's; `hookshot extract` extracts single files",
@@ -42,6 +42,10 @@ const WORDS: [(&[&str], &str); 15] = [
     (
         &["test", "validate-archive", "fsck"],
         "`hookshot verify ARCHIVE` verifies an archive; `hookshot validate` checks the configuration",
+    ),
+    (
+        &["rehearse", "test-restore", "restore-test"],
+        "`hookshot drill` restores archives into a sandbox, and checks them there",
     ),
     (&["compare"], "`hookshot diff ARCHIVE` shows what differs"),
     (

@@ -33,7 +33,8 @@ use crate::{
     error::{Failure, Kind},
     model::{
         health::{
-            DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, Problem, RunFacts, judge, judge_runs,
+            DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, Problem, RunFacts, drill_overdue,
+            judge, judge_runs,
         },
         run_record::Job,
         written::rfc3339,
@@ -89,7 +90,6 @@ pub fn status(
     let facts = RunFacts {
         runs: runs.all(),
         living: runs.living(),
-        max_drill_age: settings.schema.drill.max_age,
         now: context.now,
     };
     let (problems, remarks) = judge_runs(&facts);
@@ -266,9 +266,15 @@ impl Look<'_> {
             None => destination.repository.address(),
         };
         health.remarks.extend(self.not_delivered(&name));
-        if prefix == self.settings.schema.prefix {
+        // The history knows nothing of other hosts.
+        let is_ours = prefix == self.settings.schema.prefix;
+        if is_ours {
             health.remarks.extend(self.shared_prefix(&name));
         }
+        let bare = self.bare_row(name, destination.shown(), prefix, limits.max_age);
+        let due = self.settings.schema.drill.max_age.filter(|_| is_ours);
+        let overdue = due.and_then(|due| drill_overdue(bare.drilled_at, due, limits.now));
+        health.problems.extend(overdue);
         let newest = health.newest_good.and_then(|at| facts.archives.get(at));
         let now = self.context.now;
         let checked = facts.unchanged.as_ref().filter(|note| {
@@ -304,7 +310,7 @@ impl Look<'_> {
             room_bytes: facts.room_bytes,
             said: Said::of(&health.problems, &health.remarks),
             fresh_at: health.fresh_at,
-            ..self.bare_row(name, destination.shown(), prefix, limits.max_age)
+            ..bare
         }
     }
 

@@ -186,7 +186,11 @@ fn a_fresh_archive_is_healthy_and_an_old_one_is_not() {
 fn limits_of_the_configuration_hold_and_a_drill_is_due_by_them() {
     let shop = Watched::with("max_age = \"2d\"\ndrill = { max_age = \"30d\" }");
     shop.archive(40, 100).is(&["drill_overdue"]);
-    shop.run("drill", 24 * 31, "success", Value::Null)
+    let of = |name: &str| serde_json::json!({"destinations": [{"name": name, "good": true}]});
+    shop.run("drill", 24 * 31, "success", of("local"))
+        .is(&["drill_overdue"]);
+    // The drill of another destination says nothing of this one.
+    shop.run("drill", 25, "success", of("other"))
         .is(&["drill_overdue"]);
     let record = serde_json::json!({"destinations": [{"name": "local", "good": true}]});
     let report = shop.run("drill", 24, "success", record).is(&[]);

@@ -10,13 +10,13 @@ use crate::{
         destination::{Destination, unknown},
         input::{ArchiveInput, Candidates},
         repository::Manifests,
-        target::Target,
+        target::{LATEST, Target},
     },
     config::{Settings, elsewhere::tidy},
     context::Context,
     disk::{folder_of, real},
     error::{Failure, Kind},
-    model::entry_name::printable,
+    model::{archive_name::is_archive_file, entry_name::printable},
     store::Address,
 };
 
@@ -159,7 +159,9 @@ fn destination(settings: &Settings, target: &Target) -> Option<String> {
         Target::Standard => None,
         Target::Named(named) => named.split('/').next().map(str::to_owned),
         Target::Url(url) => match Address::parse_archive(url) {
-            Ok(Some((address, _))) => Some(address.to_string()),
+            Ok(Some((address, name))) if is_archive_file(&name) || name == LATEST => {
+                Some(address.to_string())
+            }
             _ => Some(url.clone()),
         },
         Target::Path(path) => {

@@ -119,7 +119,11 @@ fn destinations(record: &RunRecord) -> Vec<String> {
         })
         .collect();
     if !good.is_empty() {
-        lines.push(format!("Held by: {}", listed(good, ", ")));
+        let done = match record.job {
+            Job::Drill => "Restored from",
+            _ => "Held by",
+        };
+        lines.push(format!("{done}: {}", listed(good, ", ")));
     }
     let bad = record.destinations.iter().filter(|one| !one.good);
     // Those of a run that only began, or was killed, are not known yet.

@@ -61,8 +61,6 @@ pub struct RunFacts<'a> {
     pub runs: &'a [RunRecord],
     /// The run that is at work.
     pub living: Option<&'a RunRecord>,
-    /// The age of the last good drill from which a drill is overdue.
-    pub max_drill_age: Option<Duration>,
     /// The time by this machine's clock.
     pub now: DateTime<Utc>,
 }

@@ -1,5 +1,7 @@
 //! The rules by which a destination is healthy, and the runs of a configuration are.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
@@ -202,19 +204,23 @@ pub fn judge_runs(facts: &RunFacts<'_>) -> (Vec<Problem>, Vec<Problem>) {
             RunResult::Success | RunResult::Skipped => {}
         }
     }
-    if let Some(max_age) = facts.max_drill_age {
-        let is_good = |run: &&RunRecord| run.job == Job::Drill && run.result == RunResult::Success;
-        let good = facts.runs.iter().rfind(is_good);
-        let age = good.map(|run| now.signed_duration_since(run.started_at));
-        let most = TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
-        if age.is_none_or(|age| age > most) {
-            problems.push(Problem::DrillOverdue {
-                age_seconds: age.map(|age| age.num_seconds()),
-                max_age,
-            });
-        }
-    }
     (problems, remarks)
+}
+
+/// Returns the problem of a destination of which no restore was rehearsed for `max_age`; the last good one began at
+/// `drilled_at`.
+pub fn drill_overdue(
+    drilled_at: Option<DateTime<Utc>>,
+    max_age: Duration,
+    now: DateTime<Utc>,
+) -> Option<Problem> {
+    let age = drilled_at.map(|time| now.signed_duration_since(time));
+    let most = TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
+    let is_overdue = age.is_none_or(|age| age > most);
+    is_overdue.then(|| Problem::DrillOverdue {
+        age_seconds: age.map(|age| age.num_seconds()),
+        max_age,
+    })
 }
 
 /// Returns the last run of a job without the one that is at work.

@@ -114,7 +114,7 @@ pub enum Problem {
         /// The begin of the run.
         begun: DateTime<Utc>,
     },
-    /// The last drill is too old, or there was none.
+    /// The last good drill of the destination is too old, or there was none.
     DrillOverdue {
         /// The age of the last good one in seconds.
         age_seconds: Option<i64>,

@@ -243,7 +243,6 @@ fn runs_are(runs: &[RunRecord], living: Option<usize>, problems: &[&str], remark
     let facts = RunFacts {
         runs,
         living: living.map(|at| &runs[at]),
-        max_drill_age: None,
         now: now(),
     };
     let (found, said) = judge_runs(&facts);
@@ -281,28 +280,17 @@ fn the_last_run_of_each_job_counts() {
 #[test]
 fn a_drill_is_due_only_where_a_limit_says_so() {
     let day = Some(Duration::from_secs(86_400));
-    for (hours, max_drill_age, problems) in [
+    for (hours, max_age, problems) in [
         (None, None, vec![]),
         (None, day, vec!["drill_overdue"]),
         (Some(24), day, vec![]),
         (Some(25), day, vec!["drill_overdue"]),
         (Some(25), None, vec![]),
     ] {
-        let runs: Vec<RunRecord> = hours
-            .map(|hours| run(Job::Drill, hours, RunResult::Success))
-            .into_iter()
-            .collect();
-        let facts = RunFacts {
-            runs: &runs,
-            living: None,
-            max_drill_age,
-            now: now(),
-        };
-        assert_eq!(
-            kinds(&judge_runs(&facts).0),
-            problems,
-            "{hours:?} {max_drill_age:?}"
-        );
+        let drilled_at = hours.map(|hours| now() - chrono::TimeDelta::hours(hours));
+        let found = max_age.and_then(|max_age| drill_overdue(drilled_at, max_age, now()));
+        let found: Vec<Problem> = found.into_iter().collect();
+        assert_eq!(kinds(&found), problems, "{hours:?} {max_age:?}");
     }
 }
 

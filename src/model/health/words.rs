@@ -183,7 +183,7 @@ impl fmt::Display for Problem {
                 max_age,
             } => write!(
                 f,
-                "no restore was rehearsed yet, and one is due every {}",
+                "no restore from here was rehearsed yet, and one is due every {}",
                 whole(max_age.as_secs())
             ),
             Problem::DrillOverdue {
@@ -191,7 +191,7 @@ impl fmt::Display for Problem {
                 max_age,
             } => write!(
                 f,
-                "the last good drill is {} old, and one is due every {}",
+                "the last good drill of it is {} old, and one is due every {}",
                 span(*age),
                 whole(max_age.as_secs())
             ),

@@ -88,6 +88,11 @@ fn the_newest_archive_of_each_destination_is_restored_and_the_state_is_not_touch
     );
     assert_eq!(report["error"]["code"], 13, "{report}");
     assert!(drill["rto_seconds"].is_f64());
+    // A destination is good if all of its archives are.
+    let record = shop.history().pop().expect("a record");
+    let good = |at: usize| record["destinations"][at]["good"].clone();
+    assert_eq!((good(0), good(1)), (false.into(), true.into()), "{record}");
+    assert_eq!(record["destinations"].as_array().map(Vec::len), Some(2));
     assert!(report["drills"][1]["rto_seconds"].is_null());
     shop.left_nothing();
     assert_eq!(names(&machine.path("tmp")), [""; 0]);
@@ -257,6 +262,13 @@ fn archives_are_named_as_other_verbs_name_them() {
         let report = shop.json(&[word], 0);
         assert_eq!(verdicts(&report), [(destination, archive, true)], "{word}");
     }
+    let bytes = fs::read(&path).expect("read");
+    let mut command = Command::new(support::program());
+    command.arg("--config").arg(&shop.service.config);
+    command.args(["drill", "--json", "-"]);
+    command.env("TMPDIR", shop.service.machine.path("tmp"));
+    let report = support::finish(command, &bytes).exits(0).json();
+    assert_eq!(verdicts(&report), [("", "-", true)]);
     let report = shop.json(&["@two", &path, "/nowhere.tar.gz"], 10);
     let good: Vec<bool> = verdicts(&report).iter().map(|one| one.2).collect();
     assert_eq!(good, [true, true, false]);

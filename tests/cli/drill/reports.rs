@@ -39,13 +39,19 @@ fn a_drill_is_told_to_history_status_metrics_hooks_and_people() {
     fs::write(&shop.service.config, text).expect("written");
     let problems = |code: i32| {
         let report = shop.service.run(&["status", "--json"], code).json();
-        let details = report["details"].as_array().expect("details").iter();
+        let rows = report["destinations"].as_array().expect("rows").iter();
+        let details = rows
+            .chain([&report])
+            .flat_map(|one| one["details"].as_array().expect("details"));
         let problems = details.filter(|one| one["unhealthy"] == true);
         let kinds: Vec<Value> = problems.map(|one| one["kind"].clone()).collect();
         (Value::from(kinds).to_string(), report)
     };
     let (found, _) = problems(19);
-    assert!(found.contains("drill_overdue"), "{found}");
+    assert_eq!(found, "[\"drill_overdue\",\"drill_overdue\"]");
+    shop.json(&["@two"], 0);
+    let (found, report) = problems(19);
+    assert_eq!(found, "[\"drill_overdue\"]", "{report}");
     // Good: every destination has its time.
     shop.json(&[], 0);
     let (found, report) = problems(0);
@@ -94,7 +100,10 @@ fn a_drill_is_told_to_history_status_metrics_hooks_and_people() {
     assert_eq!(message["job"], "drill", "{message}");
     assert_eq!(message["drills"][0]["good"], false, "{message}");
     let said = fs::read_to_string(&said).expect("there");
-    assert_eq!(said, "drill after success 0\ndrill after failure 13\n");
+    assert_eq!(
+        said,
+        "drill after success 0\n".repeat(2) + "drill after failure 13\n"
+    );
     let shown = shop.service.run(&["history", "--job", "drill"], 0);
     assert!(shown.text().contains("drill"), "{}", shown.text());
 }
