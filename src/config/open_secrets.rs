@@ -5,7 +5,10 @@ use super::{
     secret::is_reference,
 };
 use crate::{
-    model::secret_url::{secret_parts, urls_in},
+    model::{
+        secret_url::{secret_parts, urls_in},
+        user_command::UserCommand,
+    },
     work::shell::Masks,
 };
 
@@ -30,7 +33,8 @@ impl Schema {
             HealthCheck::Command(command) => command.text(),
             HealthCheck::Url(url) => url.reveal().to_owned(),
         });
-        let commands = hooks.chain(sent).chain(around.cloned());
+        let probe = self.drill.probe.iter().map(UserCommand::text);
+        let commands = hooks.chain(sent).chain(around.cloned()).chain(probe);
         for command in commands.chain(control).chain(health) {
             mask_command(&command, masks);
         }
@@ -58,13 +62,14 @@ mod tests {
             "[backup]\nprepare = \"curl 'https://h/a/PrePare123456'\"\n\
             [[backup.hooks]]\nstage = \"before\"\nrun = \"curl https://h/a/Hook123456; pg_dump postgres://u:p4ssw0rd@h\"\n\
             [[backup.notify]]\nname = \"a\"\nkind = \"command\"\nrun = [\"curl\", \"https://h/a?t=Notify123456\"]\n\
-            [backup.import]\nstop = \"curl https://h/a/Stop123456\"\nstart = \"true\"\nhealth = \"https://h/?k=Health123456\"\n",
+            [backup.import]\nstop = \"curl https://h/a/Stop123456\"\nstart = \"true\"\nhealth = \"https://h/?k=Health123456\"\n\
+            [backup.drill]\nprobe = \"curl https://h/a/Probe123456\"\n",
         );
         let masks = Masks::default();
         schema.expect("good").mask_secrets(&masks);
         let masked = masks.masked(
-            b"PrePare123456 Hook123456 p4ssw0rd Notify123456 Stop123456 Health123456 curl u",
+            b"PrePare123456 Hook123456 p4ssw0rd Notify123456 Stop123456 Health123456 Probe123456 curl u",
         );
-        assert_eq!(masked, b"*** *** *** *** *** *** curl u");
+        assert_eq!(masked, b"*** *** *** *** *** *** *** curl u");
     }
 }
