@@ -37,6 +37,9 @@ fn page(kit: &RecoveryKit) -> String {
         "Keep this page off the machine, in a place that you reach if everything else is gone.",
     );
     page.text(match kit.has_private_keys {
+        true if kit.private_keys.is_empty() => {
+            "IT HOLDS THE PASSPHRASE. Its owner reads every archive: lock it up."
+        }
         true => "IT HOLDS THE PRIVATE KEY. Its owner reads every archive: lock it up.",
         false => {
             "It has nothing secret in it. Sealed archives need a private key or a passphrase: keep it apart from this page, \
@@ -115,6 +118,12 @@ fn restore(page: &mut Page, kit: &RecoveryKit) {
     if !kit.keys.is_empty() {
         page.text("Put the private key there into key.txt (chmod 600).");
     }
+    let is_by_phrase = |one: &KitDestination| one.seal == KitSeal::Passphrase;
+    if kit.destinations.iter().any(is_by_phrase) {
+        page.text(
+            "hookshot asks for the passphrase of an archive that is sealed by one, on the terminal.",
+        );
+    }
     page.text("Then, as root, with the name of the archive:");
     page.commands(&kit.restore);
     page.text(
@@ -159,8 +168,13 @@ fn private_keys(page: &mut Page, kit: &RecoveryKit) {
     if !kit.has_private_keys {
         return;
     }
-    page.title("6. PRIVATE KEY");
-    page.text("The content of key.txt. Its owner reads every archive.");
+    if kit.private_keys.is_empty() {
+        page.title("6. PASSPHRASE");
+        page.text("`age -d` and hookshot ask for it. Its owner reads every archive.");
+    } else {
+        page.title("6. PRIVATE KEY");
+        page.text("The content of key.txt. Its owner reads every archive.");
+    }
     for key in &kit.private_keys {
         page.gap();
         let number = key.public.as_ref().and_then(|public| {
@@ -181,7 +195,7 @@ fn private_keys(page: &mut Page, kit: &RecoveryKit) {
     }
     for passphrase in &kit.passphrases {
         page.gap();
-        page.line("a passphrase of the configuration, which `age -d` asks for:");
+        page.line("a passphrase of the configuration, which `age -d` and hookshot ask for:");
         page.line(passphrase);
     }
 }

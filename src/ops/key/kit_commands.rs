@@ -166,7 +166,7 @@ pub fn restore(settings: &Settings, stem: &str, opening: Opening) -> Vec<Command
 }
 
 /// Returns the commands that open and check an archive of the working folder without hookshot.
-pub fn open(stem: &str, opening: Opening) -> Vec<Command> {
+pub fn open(prefix: &str, stem: &str, opening: Opening) -> Vec<Command> {
     let plain = format!("{stem}{}", Ending::Plain.text());
     let sealed = format!("{stem}{}", Ending::Sealed.text());
     let mut commands = vec![words(&["umask", "077"])];
@@ -180,7 +180,8 @@ pub fn open(stem: &str, opening: Opening) -> Vec<Command> {
     }
     commands.extend([
         words(&["tar", "-xzf", &plain]),
-        words(&["cd", stem]),
+        // The name of the folder has no number.
+        words(&["cd", &format!("{prefix}-*/")]),
         words(&[
             "jq",
             "-r",

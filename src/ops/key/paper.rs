@@ -16,13 +16,16 @@ use crate::{
     config::{
         Choices, Settings,
         destinations::DestinationSettings,
+        elsewhere::tidy,
         encryption::{DestinationEncryption, EncryptionSettings},
         sources::Source,
     },
     context::Context,
     crypt::PublicKey,
+    disk::folder_of,
     error::{Failure, Kind},
     model::archive_name::Ending,
+    store::Address,
 };
 
 /// The part of private keys in a kit.
@@ -145,6 +148,7 @@ pub fn recovery_kit(
     let mut secrets = Vec::new();
     for placed in schema.secrets() {
         if let Some(reference) = placed.reference() {
+            let reference = absolute(settings, reference);
             let place = placed.place;
             secrets.push(KitSecret { place, reference });
         }
@@ -170,12 +174,23 @@ pub fn recovery_kit(
         destinations,
         entries: settings.sources.iter().map(entry).collect(),
         restore: restore(settings, &stem, opening),
-        open: open(&stem, opening),
+        open: open(&schema.prefix, &stem, opening),
         secrets,
         private_keys,
         passphrases,
         has_private_keys: private == PrivateKeys::Included,
     })
+}
+
+/// Returns a reference whose file is named from the root on, as the page leaves this machine.
+fn absolute(settings: &Settings, reference: String) -> String {
+    match reference.strip_prefix("file:") {
+        Some(path) => {
+            let path = tidy(&folder_of(&settings.config).join(path));
+            format!("file:{}", path.display())
+        }
+        None => reference,
+    }
 }
 
 fn entry(source: &Source) -> KitEntry {
@@ -236,7 +251,13 @@ impl Keys {
         let archive = format!("{stem}{}", ending.text());
         Ok(KitDestination {
             name: name.to_owned(),
-            url: written.address.to_string(),
+            url: match &written.address {
+                Address::Folder(folder) => {
+                    let folder = tidy(&folder_of(&settings.config).join(folder));
+                    folder.display().to_string()
+                }
+                address => address.to_string(),
+            },
             settings: way_to(&written.options.own),
             seal,
             keys,

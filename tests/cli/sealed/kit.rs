@@ -244,3 +244,49 @@ fn pixels(code: &[&str]) -> Vec<u8> {
     }
     bytes
 }
+
+#[test]
+fn an_archive_with_a_number_opens_by_the_commands_as_they_stand() {
+    let (sealing, archive) = with_archive();
+    let kit = kit(&sealing, &[]);
+    fs::create_dir_all(sealing.machine.path("programs")).expect("a folder");
+    let folder = sealing.machine.path("without");
+    fs::create_dir(&folder).expect("a folder");
+    let numbered = archive.replace(".tar.gz", ".1.tar.gz");
+    let stored = sealing.machine.path(&format!("offsite/{archive}"));
+    fs::copy(stored, folder.join(&numbered)).expect("copied");
+    fs::copy(sealing.machine.path("key.txt"), folder.join("key.txt")).expect("copied");
+    let open = commands(&kit, "4. RESTORE WITHOUT", &numbered);
+    let said = typed(&open, &folder, &sealing.machine.path("programs")).stdout;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("state.redb: OK"), "{said}");
+}
+
+#[test]
+fn a_kit_of_a_passphrase_speaks_of_it_and_every_place_counts_from_the_root() {
+    let sealing = Sealing::new();
+    let config = sealing.machine.config_text(
+        "[backup.encryption]\npassphrase = \"file:phrase\"\n[backup.destinations.one]\nurl = \"../backups1\"\n",
+    );
+    sealing.machine.write("etc/config.toml", config, 0o600);
+    let phrase = "correct horse battery";
+    sealing.machine.write("etc/phrase", phrase, 0o600);
+    let run = ["key", "export", "--paper", "--with-secret"];
+    let page = sealing.machine.run(&run).exits(0).text();
+    let secret = section(&page, "6. PASSPHRASE").join("\n");
+    assert!(secret.contains(phrase), "{page}");
+    assert!(
+        !page.contains("PRIVATE KEY\n") && !page.contains("key.txt"),
+        "{page}"
+    );
+    assert!(page.contains("IT HOLDS THE PASSPHRASE"), "{page}");
+    let restore = section(&page, "3. RESTORE WITH HOOKSHOT").join(" ");
+    assert!(
+        restore.contains("hookshot asks for the passphrase"),
+        "{page}"
+    );
+    for place in ["@one: {}/backups1", "file:{}/etc/phrase"] {
+        let place = place.replace("{}", sealing.path("").trim_end_matches('/'));
+        assert!(page.contains(&place), "{place}\n{page}");
+    }
+}
