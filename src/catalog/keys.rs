@@ -26,14 +26,32 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The largest identity file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Returns the keys that `choices` and their configuration name, loaded when they are needed. `ask` asks the user for
-/// passphrases.
-pub fn keys(context: &Context, choices: &Choices, ask: Option<Ask>) -> Keys {
-    let (context, choices) = (context.clone(), choices.clone());
-    Keys::lazily(move || load(&context, &choices, ask.as_ref()).map_err(|error| unusable(&error)))
+/// The archives for whose passphrase the user is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// Every one that is sealed by a passphrase, and that none of the configuration opens.
+    ForAny,
+    /// The same, unless the configuration names a passphrase: a look at many archives does not ask for those of an
+    /// earlier one.
+    UnlessConfigured,
 }
 
-fn load(context: &Context, choices: &Choices, ask: Option<&Ask>) -> Result<Keyring> {
+/// Returns the keys that `choices` and their configuration name, loaded when they are needed. `ask` asks the user for
+/// passphrases: those of keys, and those of archives as `asking` says.
+pub fn keys(context: &Context, choices: &Choices, ask: Option<Ask>, asking: Asking) -> Keys {
+    let (context, choices) = (context.clone(), choices.clone());
+    Keys::lazily(move || {
+        let loaded = load(&context, &choices, ask.as_ref(), asking);
+        loaded.map_err(|error| unusable(&error))
+    })
+}
+
+fn load(
+    context: &Context,
+    choices: &Choices,
+    ask: Option<&Ask>,
+    asking: Asking,
+) -> Result<Keyring> {
     let named = Named::read(choices)?;
     with_lookup(context, choices, |lookup| {
         let mut ring = Keyring::default();
@@ -46,7 +64,9 @@ fn load(context: &Context, choices: &Choices, ask: Option<&Ask>) -> Result<Keyri
             let find = found_by(context, choices, passphrase)?;
             ring.add_passphrase("the passphrase of the configuration", find);
         }
-        if let Some(ask) = ask.filter(|_| named.passphrases.is_empty()) {
+        let may_ask = asking == Asking::ForAny || named.passphrases.is_empty();
+        if let Some(ask) = ask.filter(|_| may_ask) {
+            // The last one: the user is asked if nothing else opens the archive.
             ring.add_asked(ask.clone());
         }
         Ok(ring)

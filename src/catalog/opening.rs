@@ -104,6 +104,11 @@ pub fn try_keys(
     trial.transpose()
 }
 
+/// Returns true if the archive called `shown` is sealed, by its first bytes.
+pub fn is_sealed(shown: &str, source: &(dyn ReadAt + Send + Sync)) -> Result<bool> {
+    Ok(form_at(shown, source)?.is_some())
+}
+
 /// Returns the form of the archive called `shown`; `None` if it is not sealed.
 fn form_at(shown: &str, source: &(dyn ReadAt + Send + Sync)) -> Result<Option<Form>> {
     let reading = || format!("cannot read {shown}");
@@ -118,7 +123,7 @@ fn form_at(shown: &str, source: &(dyn ReadAt + Send + Sync)) -> Result<Option<Fo
 }
 
 /// Returns true if the archive called `shown` is sealed for exactly these recipients, as far as its header tells
-/// ([`Keyring::is_for`]). Reads the header alone.
+/// ([`Keyring::is_for`]); `None` if it is not sealed, whatever its name says. Reads the header alone.
 ///
 /// Errors: as [`opened_stream`].
 pub fn is_sealed_for(
@@ -126,9 +131,8 @@ pub fn is_sealed_for(
     shown: &str,
     source: Arc<dyn ReadAt + Send + Sync>,
     recipients: &Recipients,
-) -> Result<bool> {
-    match form_at(shown, &*source)? {
-        None => Ok(false),
-        Some(form) => keys.ring()?.is_for(shown, form, source, recipients),
-    }
+) -> Result<Option<bool>> {
+    let form = form_at(shown, &*source)?;
+    let is_for = form.map(|form| keys.ring()?.is_for(shown, form, source, recipients));
+    is_for.transpose()
 }

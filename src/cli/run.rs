@@ -31,7 +31,7 @@ use super::{
     world::World,
 };
 use crate::{
-    catalog::keys::{keys, names_a_file},
+    catalog::keys::{Asking, keys, names_a_file},
     error::{Failure, Kind},
     jobs::{guard::remind, scheduled::ScheduledRun},
     machine::enter::{self, Need},
@@ -154,7 +154,11 @@ fn dispatch(
     screen.watch(asked);
     let ask = passphrase::asker(&screen, &stop);
     let mut context = world.context(threads, stop, Events::new(LogLines::new(screen)))?;
-    context.keys = keys(&context, &choices, ask.clone());
+    let asking = match arguments.verb.opens_archives() {
+        true => Asking::ForAny,
+        false => Asking::UnlessConfigured,
+    };
+    context.keys = keys(&context, &choices, ask.clone(), asking);
     let app = App {
         choices,
         settings: OnceCell::new(),

@@ -130,6 +130,11 @@ impl Keyring {
         self.names().next().is_none()
     }
 
+    /// Returns true if the user can be asked for a passphrase.
+    pub fn can_ask(&self) -> bool {
+        self.0.iter().any(|entry| entry.kind == Use::Asked)
+    }
+
     /// Opens the sealed file called `shown`, from its first byte on.
     ///
     /// Errors: [`Kind::Key`] if no key opens it, after its header is read; [`Kind::Refused`] if the header is damaged.

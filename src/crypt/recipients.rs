@@ -272,3 +272,23 @@ impl fmt::Debug for Recipients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypt::generate;
+
+    #[test]
+    fn a_key_that_is_named_twice_does_not_count_towards_the_most() {
+        let key = || PublicKey::parse(&generate().public).expect("a key");
+        let one = key();
+        let twice = std::iter::repeat_n(one.clone(), MAX_RECIPIENTS + 1).collect();
+        assert_eq!(Recipients::keys(twice).expect("one key").count(), 1);
+        let mut many: Vec<PublicKey> = (1..MAX_RECIPIENTS).map(|_| key()).collect();
+        many.extend([one.clone(), one]);
+        assert!(Recipients::keys(many.clone()).is_ok());
+        many.push(key());
+        let refused = Recipients::keys(many).expect_err("too many");
+        assert!(refused.message.starts_with("257 recipients"), "{refused}");
+    }
+}

@@ -244,7 +244,7 @@ fn fixed(path: &Path) -> Option<&'static str> {
 }
 
 /// Returns what forbids to make, rename and remove names in `folder`, or in the nearest folder above it that is there.
-fn unwritable(folder: &Path) -> Option<String> {
+pub fn unwritable(folder: &Path) -> Option<String> {
     let there = folder.ancestors().find_map(|ancestor| {
         let ancestor = match ancestor.as_os_str().is_empty() {
             true => Path::new("."),

@@ -61,7 +61,8 @@ pub enum RemarkKind {
     Owner,
     /// A command with a pipe whose failure would pass unseen.
     Pipe,
-    /// Recipients of sealed archives that are not those of the configuration, or that no given key stands for.
+    /// Recipients of sealed archives that are not those of the configuration, or that no given key stands for; archives
+    /// that are not sealed, and should be.
     Recipients,
     /// Secrets of this machine that are not those of the archived database.
     Secrets,

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{printer::Printer, table::table};
 use crate::{
     cli::size::size,
-    crypt::Recipients,
+    crypt::{PublicKey, Recipients},
     model::entry_name::printable,
     ops::rekey::{RekeyReport, Rekeying},
 };
@@ -36,10 +36,19 @@ fn lines(report: &RekeyReport) -> String {
         let result = "NOT SEALED ANEW".to_owned();
         vec![printable(&one.name), "-".to_owned(), result]
     });
-    table(
+    let mut text = table(
         &["ARCHIVE", "SIZE", "RESULT"],
         resealed.chain(unchanged).chain(failed),
-    )
+    );
+    let verb = match report.dry_run {
+        true => "would be",
+        false => "are",
+    };
+    text.push_str(&format!("The archives {verb} sealed for:\n"));
+    for recipient in shown(report.recipients.iter().map(String::as_str)) {
+        text.push_str(&format!("  {recipient}\n"));
+    }
+    text
 }
 
 /// Returns the question before archives are sealed anew.
@@ -69,9 +78,14 @@ pub fn what(rekeying: &Rekeying) -> String {
 
 /// Returns the recipients, for people.
 pub fn recipients(recipients: &Recipients) -> Vec<String> {
-    let keys = recipients.public_keys();
+    shown(recipients.public_keys().iter().map(PublicKey::text))
+}
+
+/// Returns the texts of public keys; without any, a passphrase seals.
+fn shown<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let keys: Vec<String> = keys.map(str::to_owned).collect();
     match keys.is_empty() {
-        true => vec!["whoever knows the passphrase".to_owned()],
-        false => keys.iter().map(|key| key.text().to_owned()).collect(),
+        true => vec!["whoever knows the passphrase of the configuration".to_owned()],
+        false => keys,
     }
 }

@@ -96,6 +96,22 @@ impl Verb {
         ) || matches!(self, Verb::Diff(diff) if diff.other.is_none())
     }
 
+    /// Returns true if it opens the archives that the user names, rather than looking at those that are there.
+    pub fn opens_archives(&self) -> bool {
+        matches!(
+            self,
+            Verb::Import(_)
+                | Verb::Drill(_)
+                | Verb::Verify(_)
+                | Verb::Inspect(_)
+                | Verb::Diff(_)
+                | Verb::Extract(_)
+                | Verb::Copy(_)
+                | Verb::Key(_)
+                | Verb::Rekey(_)
+        )
+    }
+
     /// Returns the job that it is if a schedule starts it.
     pub fn job(&self) -> Option<Job> {
         match self {

@@ -10,6 +10,8 @@ use crate::{
     cli::{app::App, render},
     crypt::PublicKey,
     error::{Failure, Kind},
+    jobs::lock::lock,
+    model::quantity::TimeLimit,
     ops::rekey::{RekeyRequest, Rekeying},
 };
 
@@ -32,12 +34,15 @@ pub struct RekeyArguments {
     /// Do not seal for this public key; may be given several times
     #[arg(long, value_name = "KEY")]
     remove: Vec<String>,
-    /// Look at every archive, say what would be done, and change nothing
+    /// Look at the beginning and the end of every archive, say what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
     #[arg(short, long, conflicts_with = "dry_run")]
     yes: bool,
+    /// Wait this long for a run of this configuration that is at work: 10m, 1h
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    lock_wait: TimeLimit,
 }
 
 impl RekeyArguments {
@@ -47,6 +52,11 @@ impl RekeyArguments {
             destination: self.destination,
             add: PublicKey::parse_all("--add", &self.add)?,
             remove: PublicKey::parse_all("--remove", &self.remove)?,
+        };
+        // A rehearsal only reads. Two runs at once would seal each archive twice.
+        let _lock = match self.dry_run || !settings.config_exists {
+            true => None,
+            false => Some(lock(context, settings, self.lock_wait.duration())?),
         };
         let rekeying = Rekeying::plan(context, settings, &request)?;
         let report = if self.dry_run {

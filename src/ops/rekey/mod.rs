@@ -6,7 +6,8 @@
 //! ```
 //!
 //! At every moment, each archive lies there for the old recipients, for the new ones, or for both. A run that was killed
-//! between two steps left both; the next run finds that they are one archive, and goes on.
+//! between two steps left both; the next run finds that they are one archive, and goes on. So does a run that meets the
+//! new archives of another one, on another machine.
 
 mod plan;
 mod replacing;
@@ -17,7 +18,7 @@ use anyhow::Result;
 
 use self::{
     plan::{Planned, Work},
-    replacing::Replacing,
+    replacing::{Replaced, Replacing},
     report::summary,
 };
 pub use self::{
@@ -29,8 +30,10 @@ use crate::{
     config::Settings,
     context::Context,
     crypt::{PublicKey, Recipients},
+    disk::lock::{Hold, StateLock},
     error::{Failure, Kind},
-    work::{events::CatalogEvent, remark::RemarkKind},
+    machine::places::unwritable,
+    work::{events::CatalogEvent, remark::RemarkKind, space::NewFiles},
 };
 
 /// The number of archives in a row that the destination may refuse before no further one is tried.
@@ -48,10 +51,10 @@ pub struct Rekeying {
 }
 
 impl Rekeying {
-    /// Looks at every sealed archive of our prefix, of each at the header alone.
+    /// Looks at every sealed archive of our prefix: at its header, and at its end if it is to be sealed anew.
     ///
-    /// Errors: [`Kind::Key`] if no key is given; [`Kind::NotFound`] without a sealed archive; [`Kind::Space`] without
-    /// room for one more.
+    /// Errors: [`Kind::Key`] if no key is given, and the user cannot be asked for a passphrase; [`Kind::NotFound`] without
+    /// a sealed archive; [`Kind::Space`] without room for one more; [`Kind::Failed`] for a folder that cannot be written.
     pub fn plan(
         context: &Context,
         settings: &Settings,
@@ -67,7 +70,7 @@ impl Rekeying {
         let configured = destination.recipients(context, settings)?;
         let recipients = wanted(&destination.shown(), configured.as_ref(), request)?;
         let ring = context.keys.ring()?;
-        if ring.is_empty() {
+        if ring.is_empty() && !ring.can_ask() {
             let message = "archives that are sealed anew have to be opened, and no key is given";
             return Err(Failure::new(Kind::Key, message)
                 .hint("name the file of the private key with --identity FILE")
@@ -90,11 +93,59 @@ impl Rekeying {
             failures: Vec::new(),
         };
         rekeying.find(context, &settings.schema.prefix)?;
-        let largest = rekeying.archives.iter().map(|one| one.size_bytes).max();
-        if let Some(bytes) = largest {
-            rekeying.destination.repository.require_room(bytes)?;
-        }
+        rekeying.require_writable()?;
+        rekeying.warn_of_links();
         Ok(rekeying)
+    }
+
+    /// Fails if the destination takes no archive, as far as it tells without being written to.
+    fn require_writable(&self) -> Result<()> {
+        if self.archives.is_empty() {
+            return Ok(());
+        }
+        let folder = self.destination.folder();
+        if let Some(reason) = folder.as_deref().and_then(unwritable) {
+            let message = format!("no archive can be sealed anew there: {reason}");
+            return Err(Failure::new(Kind::Failed, message)
+                .hint("run as a user that may write there, or mount it for writing")
+                .into());
+        }
+        let sealed = self.archives.iter().filter(|one| one.is_unsealed());
+        let Some(bytes) = sealed.map(|one| one.size_bytes).max() else {
+            return Ok(());
+        };
+        self.destination.repository.require_room(bytes)?;
+        let Some(folder) = folder else { return Ok(()) };
+        match NewFiles::at(&folder)?.free_bytes() {
+            Some(free) if free < bytes => {
+                let shown = folder.display();
+                let message = format!(
+                    "{shown} has no room for another archive: {bytes} bytes are needed, {free} are free"
+                );
+                Err(Failure::new(Kind::Space, message)
+                    .hint("free some space there, or prune; nothing was changed")
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Warns of links: what is removed then is the link alone.
+    fn warn_of_links(&mut self) {
+        let Some(folder) = self.destination.folder() else {
+            return;
+        };
+        for planned in &self.archives {
+            if let Ok(to) = folder.join(&planned.name).read_link() {
+                let message = format!(
+                    "{} is a link: the archive that it leads to stays, sealed as before; remove {} yourself",
+                    planned.name,
+                    folder.join(to).display()
+                );
+                let remarks = &mut self.report.remarks;
+                remarks.warning(RemarkKind::Recipients, "", message);
+            }
+        }
     }
 
     /// Finds the archives of `prefix` that are not sealed for the new recipients.
@@ -107,6 +158,11 @@ impl Rekeying {
                 found.plain,
                 self.destination.shown()
             );
+            let remarks = &mut self.report.remarks;
+            remarks.warning(RemarkKind::Recipients, "", message);
+        }
+        for name in found.misnamed {
+            let message = format!("{name} is not sealed, although its name says so");
             let remarks = &mut self.report.remarks;
             remarks.warning(RemarkKind::Recipients, "", message);
         }
@@ -157,7 +213,10 @@ impl Rekeying {
     }
 
     /// Seals the archives anew, the oldest first. If one fails, the others follow; an interruption ends everything.
+    ///
+    /// Errors: [`Kind::Blocked`] if another run, of another configuration, is at work on the same folder.
     pub fn apply(mut self, context: &Context) -> Result<RekeyReport> {
+        let _hold = self.hold()?;
         self.sweep(context)?;
         let mut refusals = 0;
         for planned in std::mem::take(&mut self.archives) {
@@ -175,9 +234,15 @@ impl Rekeying {
                 names: &mut self.names,
             };
             match replacing.replace(&planned) {
-                Ok(resealed) => {
+                Ok(Replaced::Here(resealed)) => {
                     refusals = 0;
                     self.report.resealed.push(resealed);
+                }
+                Ok(Replaced::ByAnother(found)) => {
+                    let message = format!("another run sealed {} anew", planned.name);
+                    let report = &mut self.report;
+                    report.remarks.warning(RemarkKind::Recipients, "", message);
+                    report.add_unchanged(found);
                 }
                 Err(trouble) => {
                     refusals += usize::from(matches!(trouble, Trouble::Target(_)));
@@ -190,6 +255,18 @@ impl Rekeying {
             }
         }
         Ok(self.ended())
+    }
+
+    /// Holds the folder of the destination, so that no other run of this machine works there. A file system without
+    /// locks has no such run to tell.
+    fn hold(&self) -> Result<Option<StateLock>> {
+        let Some(folder) = self.destination.folder() else {
+            return Ok(None);
+        };
+        match StateLock::acquire(&[folder], Hold::Exclusive) {
+            Err(error) if Failure::of(&error).kind == Kind::Blocked => Err(error),
+            held => Ok(held.ok()),
+        }
     }
 
     /// Notes that an archive is not sealed for the new recipients.

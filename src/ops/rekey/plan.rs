@@ -30,11 +30,18 @@ pub struct Planned {
     pub work: Work,
 }
 
+impl Planned {
+    /// Returns true if no run sealed it anew.
+    pub fn is_unsealed(&self) -> bool {
+        matches!(self.work, Work::Seal)
+    }
+}
+
 /// The work that is left for an archive.
 pub enum Work {
     /// All of it.
     Seal,
-    /// Its removal: an earlier run sealed it anew, under the name `twin`.
+    /// Its removal: an earlier run, or another one, sealed it anew, under the name `twin`.
     Finish {
         /// The name of the new one.
         twin: String,
@@ -68,7 +75,7 @@ impl Names {
 }
 
 /// Returns true if `new` may be the name that the archive called `old` got when it was sealed anew.
-fn follows(new: &str, old: &str) -> bool {
+pub(super) fn follows(new: &str, old: &str) -> bool {
     match (ArchiveName::of_file(new), ArchiveName::of_file(old)) {
         (Some(new), Some(old)) => new.root() == old.root() && new.number() > old.number(),
         (None, None) => {
@@ -90,6 +97,8 @@ pub struct Found {
     pub failed: Vec<(String, Failure)>,
     /// The number of archives that are not sealed.
     pub plain: usize,
+    /// Those of them whose names say that they are.
+    pub misnamed: Vec<String>,
     /// The names that are taken.
     pub names: Names,
 }
@@ -122,25 +131,16 @@ pub fn find(
         (file.name, failure)
     });
     let mut failed: Vec<(String, Failure)> = unread.collect();
-    if sealed.is_empty() && failed.is_empty() {
-        let message = format!("{} has no sealed archive of {prefix}", repository.shown());
-        return Err(Failure::new(Kind::NotFound, message)
-            .hint("`hookshot list` shows what is there; `hookshot copy` seals archives for a destination")
-            .into());
-    }
     context.begin("reading headers", None);
-    let (mut done, mut left) = (Vec::new(), Vec::new());
+    let (mut done, mut left, mut misnamed) = (Vec::new(), Vec::new(), Vec::new());
     // Those of one second keep their order when they get new numbers.
     for listed in sealed.into_iter().rev() {
         context.stop.check()?;
         let name = &listed.stored.name;
-        let shown = format!("{}/{name}", repository.shown());
-        let source = repository.open(name);
-        let is_done =
-            source.and_then(|source| is_sealed_for(&context.keys, &shown, source, recipients));
-        match is_done {
-            Ok(true) => done.push(listed),
-            Ok(false) => left.push(listed),
+        match form(context, repository, name, recipients) {
+            Ok(Form::ForThese) => done.push(listed),
+            Ok(Form::ForOthers) => left.push(listed),
+            Ok(Form::Plain) => misnamed.push(listed.stored.name),
             Err(error) => {
                 let failure = Failure::of(&error);
                 match failure.kind {
@@ -151,6 +151,12 @@ pub fn find(
                 }
             }
         }
+    }
+    if done.is_empty() && left.is_empty() && failed.is_empty() {
+        let message = format!("{} has no sealed archive of {prefix}", repository.shown());
+        return Err(Failure::new(Kind::NotFound, message)
+            .hint("`hookshot list` shows what is there; `hookshot copy` seals archives for a destination")
+            .into());
     }
     let planned = left.into_iter().map(|listed| {
         let work = work_left(context, repository, &listed, &done)?;
@@ -175,14 +181,47 @@ pub fn find(
     Ok(Found {
         unchanged: unchanged.collect(),
         failed,
-        plain: plain.len(),
+        plain: plain.len() + misnamed.len(),
+        misnamed,
         names,
         left,
     })
 }
 
+/// The form of an archive, by its bytes.
+enum Form {
+    /// Sealed for the new recipients.
+    ForThese,
+    /// Sealed for others; its end is there.
+    ForOthers,
+    /// Not sealed.
+    Plain,
+}
+
+/// Reads the header of an archive. If it is sealed for others, reads its end and its manifest as well: the seal of an
+/// archive that was cut off does not open there.
+fn form(
+    context: &Context,
+    repository: &dyn Repository,
+    name: &str,
+    recipients: &Recipients,
+) -> Result<Form> {
+    let shown = format!("{}/{name}", repository.shown());
+    let source = repository.open(name)?;
+    Ok(
+        match is_sealed_for(&context.keys, &shown, source, recipients)? {
+            None => Form::Plain,
+            Some(true) => Form::ForThese,
+            Some(false) => {
+                repository.manifest(name)?;
+                Form::ForOthers
+            }
+        },
+    )
+}
+
 /// The hint for archives that no key opens.
-const OTHER_KEY: &str = "name the file of the private key with --identity FILE; `hookshot key test` tells which key \
+pub(super) const OTHER_KEY: &str = "name the file of the private key with --identity FILE; `hookshot key test` tells which key \
     opens which archive";
 
 /// Returns the work that is left for an archive. If `done` has the same archive under a later number, it was sealed anew.
@@ -220,7 +259,12 @@ fn work_left(
     Ok(Work::Seal)
 }
 
-fn manifest(context: &Context, repository: &dyn Repository, name: &str) -> Result<Manifest> {
+/// Returns the manifest of an archive; reads all of it if need be.
+pub(super) fn manifest(
+    context: &Context,
+    repository: &dyn Repository,
+    name: &str,
+) -> Result<Manifest> {
     match repository.manifest(name)? {
         Some(manifest) => Ok(manifest),
         None => {
@@ -230,7 +274,8 @@ fn manifest(context: &Context, repository: &dyn Repository, name: &str) -> Resul
     }
 }
 
-fn is_interruption(error: &anyhow::Error) -> bool {
+/// Returns true if the user or the system ended the run.
+pub(super) fn is_interruption(error: &anyhow::Error) -> bool {
     matches!(Failure::of(error).kind, Kind::Interrupted(_))
 }
 

@@ -133,6 +133,17 @@ impl RekeyReport {
         self.about_configuration = removed.chain(added).collect();
     }
 
+    /// Adds archives that are sealed for the new recipients, unless they are known.
+    pub(super) fn add_unchanged(&mut self, found: Vec<UnchangedArchive>) {
+        for one in found {
+            let mut unchanged = self.unchanged.iter().map(|known| &known.name);
+            let mut resealed = self.resealed.iter().map(|known| &known.name);
+            if !unchanged.any(|name| *name == one.name) && !resealed.any(|name| *name == one.name) {
+                self.unchanged.push(one);
+            }
+        }
+    }
+
     /// Says what was noted about the configuration, and that no given key opens the new archives.
     pub(super) fn warn_of_configuration(&mut self) {
         if !self.is_openable {
@@ -158,11 +169,20 @@ pub(super) fn summary(failures: &[Failure], all: usize) -> Option<Failure> {
         false => Kind::Partial,
     };
     let message = format!("{count} of {all} archives are not sealed for the new recipients");
-    let hint = "run it again for them: what is sealed anew is not sealed once more";
+    let again = "run it again for them: what is sealed anew is not sealed once more";
+    // The advice for one archive alone may say that nothing was changed.
+    let hint = match (first.hint.as_deref(), kind, first.kind) {
+        (Some(hint), Kind::Partial, Kind::Key | Kind::Space) => hint,
+        (_, Kind::Partial, Kind::Refused) => {
+            "the others are sealed for them; put another copy in the place of a damaged one, or delete it"
+        }
+        (Some(hint), kind, _) if kind != Kind::Partial => hint,
+        _ => again,
+    };
     let messages = failures.iter().map(|failure| failure.message.clone());
     Some(
         Failure::new(kind, message)
-            .hint(first.hint.as_deref().unwrap_or(hint))
+            .hint(hint)
             .faults(messages.collect()),
     )
 }

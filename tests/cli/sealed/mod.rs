@@ -10,6 +10,7 @@ mod kit;
 mod known;
 mod nights;
 mod outside;
+mod phrases;
 mod reading;
 mod refused;
 mod rekey;
@@ -103,6 +104,55 @@ fn traced(machine: &Machine, options: &[&str], arguments: &[&str]) -> Run {
     command
         .args(["-f", "-qq"])
         .args(options)
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .args(arguments)
+        .current_dir(plain.get_current_dir().expect("a folder"));
+    for (key, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    finish(command, b"")
+}
+
+/// Runs a command in a terminal of its own, and types the answer to each text when it appears. Before the first answer,
+/// `meanwhile` runs in a shell.
+const TERMINAL: &str = r#"
+import json, os, pty, subprocess, sys
+meanwhile, answers, *command = sys.argv[1:]
+answers = json.loads(answers)
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+said, seen = b"", 0
+while True:
+    try:
+        piece = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not piece:
+        break
+    said += piece
+    while answers and (at := said.find(answers[0][0].encode(), seen)) >= 0:
+        if meanwhile:
+            subprocess.run(["sh", "-ec", meanwhile], check=True, stdout=subprocess.DEVNULL)
+            meanwhile = None
+        seen = at + len(answers[0][0])
+        os.write(terminal, answers.pop(0)[1].encode())
+sys.stdout.buffer.write(said)
+sys.stdout.buffer.flush()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// Runs hookshot in a terminal ([`TERMINAL`]).
+fn typed(machine: &Machine, arguments: &[&str], meanwhile: &str, answers: &[(&str, &str)]) -> Run {
+    let plain = machine.command();
+    let answers = serde_json::to_string(answers).expect("JSON");
+    let mut command = Command::new("python3");
+    command
+        .args(["-c", TERMINAL, meanwhile, &answers])
         .arg(plain.get_program())
         .args(plain.get_args())
         .args(arguments)

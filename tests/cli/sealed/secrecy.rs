@@ -185,6 +185,8 @@ fn no_verb_shows_or_stores_a_private_key_or_a_passphrase() {
         (&["man"], &[0, 2]),
         (&["key", "show", &show], &[0]),
         (&["key", "export", "--paper"], &[0]),
+        (&["drill", &keyed], &[0, 1, 3]),
+        (&["protect", "--", "true"], &[0, 1, 2, 3, 11]),
     ] {
         guarded.run(arguments, codes);
     }

@@ -1,6 +1,8 @@
 //! `rekey`: archives are sealed anew for other recipients, keep their marks, and are never lost on the way.
 
+mod at_once;
 mod killed;
+mod rehearsal;
 mod room;
 mod stores;
 
