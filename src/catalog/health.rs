@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     destination::Destination,
     notes::{Accepted, read_accepted, read_unchanged, write_accepted},
-    outside::{Inside, standing_of},
+    outside::{Inside, other_size, standing_of},
     repository::{ListedArchive, Manifests, Repository},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         retention::{Standing, is_future},
     },
     store::{Address, is_cold},
-    work::space::NewFiles,
+    work::{events::CatalogEvent, space::NewFiles},
 };
 
 /// Reads the facts of a destination about the archives of one prefix: all of them, the newest first. Of the newest
@@ -173,6 +173,7 @@ fn inspect(
         Inside::Manifest(manifest) if manifest.has_torn_database() => Some(Standing::Torn),
         Inside::Manifest(_) => Some(Standing::Good),
         Inside::Known(known) => Some(standing_of(&known)),
+        Inside::Closed(_) if is_changed(context, repository, listed) => Some(Standing::Damaged),
         // Its form is asked below.
         Inside::Closed(_) if is_newest => None,
         Inside::Closed(_) => Some(Standing::Sealed),
@@ -190,6 +191,22 @@ fn inspect(
     }
     let standing = repository.standing(context, &seen.name)?;
     Ok(standing.map(|standing| Seen { standing, ..seen }))
+}
+
+/// Returns true, and says so, if this machine proved another file of this name.
+fn is_changed(context: &Context, repository: &dyn Repository, listed: &ListedArchive) -> bool {
+    let stored = &listed.stored;
+    let Some(known) = repository.known_otherwise(stored) else {
+        return false;
+    };
+    context.tell(CatalogEvent::DamagedArchive {
+        archive: format!("{}/{}", repository.shown(), stored.name),
+        reason: format!(
+            "it is not what this machine proved: {}",
+            other_size(stored.size_bytes, known)
+        ),
+    });
+    true
 }
 
 fn not_inspected(listed: &ListedArchive) -> Seen {

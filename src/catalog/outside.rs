@@ -95,6 +95,22 @@ pub fn standing_of(known: &KnownContent) -> Standing {
     }
 }
 
+/// Returns the failure of a sealed archive that does not have the bytes that this machine proved.
+pub fn other_bytes(shown: &str, why: &str) -> Failure {
+    let message = format!("{shown} does not have the bytes that this machine proved: {why}");
+    Failure::new(Kind::Refused, message).hint(
+        "use another archive; if this one was made or sealed anew elsewhere, a key (--identity FILE) proves it",
+    )
+}
+
+/// Returns the reason for [`other_bytes`] of a file of another size.
+pub fn other_size(size_bytes: u64, known: &KnownArchive) -> String {
+    format!(
+        "it has {size_bytes} bytes, and {} were stored",
+        known.size_bytes
+    )
+}
+
 /// Returns true if an archive of this name is sealed, and the run has no key: then it need not be asked.
 ///
 /// Errors: [`Kind::Key`] if a key that the user named cannot be loaded.
@@ -110,6 +126,14 @@ impl dyn Repository + '_ {
         let recorded = self.records().filter(|_| is_sealed)?.get(&stored.name)?;
         let is_same = recorded.is(stored.size_bytes, stored.etag.as_deref());
         is_same.then_some(recorded)
+    }
+
+    /// Returns the record of a sealed archive that this machine proved, if the file has another size now: it was cut off,
+    /// or another one took its place.
+    pub fn known_otherwise(&self, stored: &Stored) -> Option<&KnownArchive> {
+        let is_sealed = Ending::of_file(&stored.name) == Some(Ending::Sealed);
+        let recorded = self.records().filter(|_| is_sealed)?.get(&stored.name)?;
+        (recorded.size_bytes != stored.size_bytes).then_some(recorded)
     }
 
     /// Notes a sealed archive that was proven there, with the digest and the size of its file; of one that is not

@@ -35,7 +35,7 @@ use crate::{
         fault::refusal,
         reader::{Discard, read},
     },
-    error::{Failure, Kind},
+    error::Failure,
     model::{
         digest::{Digest, Hashing},
         limits::BUFFER_BYTES,
@@ -83,12 +83,14 @@ impl Shipment {
         )
     }
 
-    /// Begins to send an archive that was verified before, and whose digest is therefore known.
+    /// Begins to send an archive that was verified before, and whose digest is therefore known. If its bytes are others
+    /// now, `otherwise` is the failure.
     pub fn of_known(
         digest: Digest,
+        otherwise: Failure,
         uploads: impl IntoIterator<Item = (String, Result<Outgoing>)>,
     ) -> Result<Shipment> {
-        Shipment::verified_by(Verification::ByDigest(digest), uploads)
+        Shipment::verified_by(Verification::ByDigest(digest, otherwise), uploads)
     }
 
     /// Begins to send a sealed archive that no key opens: only its arrival is proven.
@@ -122,12 +124,9 @@ impl Shipment {
         let (digest, size_bytes) = self.hashing.finish();
         let verified = match &mut self.verification {
             Verification::ByReader(verifier) => Some(verifier.close()?),
-            Verification::ByDigest(known) if *known == digest => None,
+            Verification::ByDigest(known, _) if *known == digest => None,
             Verification::Outside => None,
-            Verification::ByDigest(_) => {
-                let message = "its bytes changed after it was verified";
-                return Err(Failure::new(Kind::Unproven, message).into());
-            }
+            Verification::ByDigest(_, otherwise) => return Err(otherwise.clone().into()),
         };
         Ok(Proven {
             verified,
@@ -314,8 +313,8 @@ fn given_up() -> anyhow::Error {
 enum Verification {
     /// A reader finds no fault in it.
     ByReader(Verifier),
-    /// The archive must have this digest, which is that of a good archive.
-    ByDigest(Digest),
+    /// The archive must have this digest, which is that of a good archive; else it has this failure.
+    ByDigest(Digest, Failure),
     /// None: what the archive holds is not seen.
     Outside,
 }

@@ -253,9 +253,10 @@ fn what_is_no_good_archive_arrives_nowhere() {
 #[test]
 fn an_archive_that_is_known_has_to_have_its_digest() {
     let bytes = archive();
+    let otherwise = Failure::new(Kind::Unproven, "other bytes");
     let send = |place: &Place, bytes: &[u8], digest| {
         let upload = [("x".to_owned(), place.upload(Fails::Never))];
-        let mut shipment = Shipment::of_known(digest, upload).expect("begun");
+        let mut shipment = Shipment::of_known(digest, otherwise.clone(), upload).expect("begun");
         shipment.write_all(bytes).expect("taken");
         shipment.prove()
     };

@@ -27,7 +27,9 @@ pub fn as_text(failure: &Failure, hint: Option<&str>, is_colored: bool) -> Strin
 ",
         printable_line(&failure.message)
     );
-    if failure.faults.len() > 1 {
+    // A single fault often is the message.
+    let is_told = |fault: &String| failure.message.contains(fault.as_str());
+    if !matches!(&failure.faults[..], [only] if is_told(only)) {
         for fault in &failure.faults {
             text.push_str(&format!(
                 "  - {}

@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{printer::Printer, table::table};
 use crate::{
-    model::entry_name::printable,
+    model::{archive_name::Ending, entry_name::printable},
     ops::key::{FoundKey, GenerateReport, ShowReport, TestReport, TestedArchive},
 };
 
@@ -58,7 +58,10 @@ fn lines(report: &TestReport) -> String {
 
 fn says(report: &TestReport, one: &TestedArchive) -> String {
     if !one.sealed {
-        return "not sealed".to_owned();
+        return match Ending::of_file(&one.archive) {
+            Some(Ending::Sealed) => "not sealed, although its name says so".to_owned(),
+            _ => "not sealed".to_owned(),
+        };
     }
     if one.is_shut() {
         return match one.faults.first() {

@@ -30,6 +30,7 @@ use crate::{
         each::Hosts,
         filter::{ArchiveFilter, nothing_fits, one_archive},
         output::UploadSlot,
+        outside::{other_bytes, other_size},
         repository::{Manifests, OtherFile},
         sending::{Trouble, send},
         shipment::Shipment,
@@ -294,11 +295,18 @@ impl Copying<'_> {
         }
         let known = self.from.repository.records();
         let known = known.and_then(|records| records.get(name)).cloned();
-        let known = known.filter(|known| known.size_bytes == size_bytes);
+        let (known, other) = match known {
+            Some(known) if known.size_bytes != size_bytes => (None, Some(known)),
+            known => (known, None),
+        };
         let digest = known.as_ref().and_then(|known| known.sha256.parse().ok());
         let bytes = (source, digest);
         let decision = self.ends.decide(self.context, name, &from, bytes);
         let decision = decision.map_err(Trouble::Source)?;
+        if let Some(other) = other.filter(|_| decision.check == Check::Outside) {
+            let failure = other_bytes(&from, &other_size(size_bytes, &other));
+            return Err(Trouble::Source(failure.into()));
+        }
         let to = location(&self.to, copy);
         let sent_bytes = decision.source.length();
         let sent_bytes = sent_bytes.with_context(|| format!("cannot read {from}"));
@@ -312,7 +320,10 @@ impl Copying<'_> {
         let uploads = [(self.to.shown(), slot.put(self.context, copy, sent_bytes))];
         let shipment = match decision.check {
             Check::Inside => Shipment::begin(self.context, &from, uploads),
-            Check::Known(digest) => Shipment::of_known(digest, uploads),
+            Check::Known(digest) => {
+                let why = format!("its SHA-256 is not {digest} any more");
+                Shipment::of_known(digest, other_bytes(&from, &why), uploads)
+            }
             Check::Outside => Shipment::unopened(uploads),
         };
         let mut shipment = shipment.map_err(Trouble::Target)?;

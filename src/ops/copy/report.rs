@@ -112,15 +112,20 @@ pub(super) fn summary(failures: &[Failure], all: usize) -> Option<Failure> {
         Kind::Partial
     };
     let message = format!("{count} of {all} archives were not copied");
-    let hint = "the copied archives are proven; copy again for the others";
+    // The advice for one archive alone may say that nothing was changed.
+    let hint = match (first.hint.as_deref(), first.kind) {
+        (_, Kind::Refused) if kind == Kind::Partial => {
+            "the others are there; a damaged archive needs another copy in its place, or `hookshot delete`"
+        }
+        (Some(hint), _) => hint,
+        (None, _) => "the copied archives are proven; copy again for the others",
+    };
     Some(
-        Failure::new(kind, message)
-            .hint(first.hint.as_deref().unwrap_or(hint))
-            .faults(
-                failures
-                    .iter()
-                    .map(|failure| failure.message.clone())
-                    .collect(),
-            ),
+        Failure::new(kind, message).hint(hint).faults(
+            failures
+                .iter()
+                .map(|failure| failure.message.clone())
+                .collect(),
+        ),
     )
 }

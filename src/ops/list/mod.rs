@@ -16,13 +16,17 @@ use crate::{
         destination::{Destination, located},
         each::{Hosts, at_each, failure_of},
         filter::ArchiveFilter,
+        opening::is_sealed,
         outside::{Inside, standing_of},
         repository::{ArchiveListing, Manifests, Naming},
     },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
-    model::retention::{self, Policy, Standing, Verdict, judge},
+    model::{
+        archive_name::Ending,
+        retention::{self, Policy, Standing, Verdict, judge},
+    },
     store::{Stored, is_cold},
     work::events::CatalogEvent,
 };
@@ -228,7 +232,10 @@ fn details(
                         .map(|created| created.timestamp()),
                 };
                 warn_of_date(context, &destination.shown(), &archive.name, created);
-                Detail::of_manifest(manifest)
+                Detail {
+                    is_sealed: seen_sealed(destination, &archive.name)?,
+                    ..Detail::of_manifest(manifest)
+                }
             }
             Err(error) => {
                 let failure = Failure::of(&error);
@@ -275,6 +282,19 @@ fn details(
     Ok(details)
 }
 
+/// Returns true if an archive is sealed by its bytes; `None` if its name does not say so: then they are not read.
+fn seen_sealed(destination: &Destination, name: &str) -> Result<Option<bool>> {
+    if Ending::of_file(name) != Some(Ending::Sealed) {
+        return Ok(None);
+    }
+    match destination.repository.open(name) {
+        Ok(source) => is_sealed(name, &*source).map(Some),
+        // One that is gone by now stays what its name says.
+        Err(error) if Failure::of(&error).kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The reason why no policy removes an archive whose name is not one that hookshot gives.
 const UNDER_ANOTHER_NAME: &str = "under another name, which no policy removes";
 
@@ -285,8 +305,18 @@ fn inside(
     archive: &retention::Archive,
     stored: &Stored,
 ) -> Result<Inside> {
-    match archive.standing.counts() {
-        true => destination.repository.inside(context, stored),
-        false => Ok(Inside::Unread),
+    if !archive.standing.counts() {
+        return Ok(Inside::Unread);
+    }
+    let repository = &destination.repository;
+    match repository.inside(context, stored)? {
+        // Its name may say something else than its bytes.
+        Inside::Closed(_) if seen_sealed(destination, &stored.name)? == Some(false) => {
+            let manifest = repository.manifest(&stored.name)?;
+            Ok(manifest.map_or(Inside::Unread, |manifest| {
+                Inside::Manifest(Box::new(manifest))
+            }))
+        }
+        inside => Ok(inside),
     }
 }

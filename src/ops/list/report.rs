@@ -149,7 +149,7 @@ pub struct ArchiveRow<'a> {
     pub modified: Option<String>,
     /// Its mark: `forever`, or until when.
     pub mark: Option<String>,
-    /// True if it is sealed.
+    /// True if it is sealed: by its bytes if they were read, else by its name.
     pub sealed: bool,
     /// Its standing: `good` if it is sealed and this machine proved it, `sealed` if it did not; with the statements
     /// of manifests, the result of reading them.
@@ -237,6 +237,9 @@ pub struct Detail {
     pub hostname: Option<String>,
     /// The hookshot that made it.
     pub hookshot_version: Option<String>,
+    /// True if its bytes are sealed, whatever its name says; `None` if they were not read.
+    #[serde(skip)]
+    pub(super) is_sealed: Option<bool>,
     /// The result of the inspection.
     #[serde(skip)]
     pub(super) standing: Standing,
@@ -280,7 +283,10 @@ impl Row {
             size_bytes: stored.size_bytes,
             modified: stored.modified.map(rfc3339),
             mark: mark.map(Mark::text),
-            sealed: self.is_sealed(),
+            sealed: match self.detail.as_ref().and_then(|detail| detail.is_sealed) {
+                Some(is_sealed) => is_sealed,
+                None => self.is_sealed(),
+            },
             standing: match &self.detail {
                 Some(detail) => detail.standing,
                 None => self.standing(),
@@ -322,6 +328,7 @@ impl Detail {
                 app_version: None,
                 hostname: None,
                 hookshot_version: None,
+                is_sealed: None,
                 standing: Standing::Unproven,
                 verdict,
                 reasons,
@@ -337,6 +344,7 @@ impl Detail {
                 app: manifest.app,
                 app_version: manifest.app_version,
                 hostname: manifest.hostname,
+                is_sealed: None,
                 standing: Standing::Unproven,
                 verdict,
                 reasons,

@@ -14,9 +14,12 @@ use self::{
 use super::inspect::{OutsideLink, outside_links};
 use crate::{
     archive::{Verified, reader::Discard},
-    catalog::{dates, input::ArchiveInput, known::KnownArchives, repository::OtherFile},
+    catalog::{
+        dates, input::ArchiveInput, known::KnownArchives, opening::is_sealed, repository::OtherFile,
+    },
     context::Context,
     error::{Failure, Kind},
+    model::archive_name::Ending,
     model::entry_name::EntryName,
     model::version::{Compatibility, compatibility, incompatible},
     store::is_cold,
@@ -259,6 +262,13 @@ fn verify_archive(
                 remarks.warning(RemarkKind::Date, "", message);
             }
             let (looked_into, faults) = looked.unzip();
+            if is_misnamed(location) {
+                let message = format!(
+                    "{} is not sealed, although its name says so: rename it, or seal it with `hookshot copy`",
+                    location.shown()
+                );
+                remarks.warning(RemarkKind::Recipients, "", message);
+            }
             let faults = faults.unwrap_or_default();
             let failure = refusal(location, &faults);
             let archive = ArchiveReport {
@@ -282,6 +292,16 @@ fn verify_archive(
             (archive, Some(failure))
         }
     }
+}
+
+/// Returns true if the name of an archive says that it is sealed, and its bytes do not.
+fn is_misnamed(location: &ArchiveInput) -> bool {
+    let name = location.file_name();
+    if name.and_then(Ending::of_file) != Some(Ending::Sealed) {
+        return false;
+    }
+    let source = location.bytes().ok().flatten();
+    source.is_some_and(|source| matches!(is_sealed(&location.shown(), &*source), Ok(false)))
 }
 
 /// An archive that was read to its end, with what is wrong with its content.

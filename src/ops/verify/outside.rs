@@ -3,7 +3,11 @@
 use anyhow::{Context as _, Result};
 
 use crate::{
-    catalog::{input::ArchiveInput, known::KnownArchives},
+    catalog::{
+        input::ArchiveInput,
+        known::KnownArchives,
+        outside::{other_bytes, other_size},
+    },
     context::Context,
     error::{Failure, Kind},
     model::{digest::Digest, known_archive::KnownContent},
@@ -28,11 +32,7 @@ pub fn compare(
     let reading = || format!("cannot read {shown}");
     let size_bytes = source.length().with_context(reading)?;
     if size_bytes != record.size_bytes {
-        let why = format!(
-            "it has {size_bytes} bytes, and {} were stored",
-            record.size_bytes
-        );
-        return Err(changed(&shown, &why).into());
+        return Err(other_bytes(&shown, &other_size(size_bytes, &record)).into());
     }
     context.begin("verifying", Some(size_bytes));
     let pages = context.watch(Pages::new(source).with_context(reading)?);
@@ -41,16 +41,9 @@ pub fn compare(
         true => Ok(Some(record.content)),
         false => {
             let why = format!("its SHA-256 is {digest}, and was {}", record.sha256);
-            Err(changed(&shown, &why).into())
+            Err(other_bytes(&shown, &why).into())
         }
     }
-}
-
-fn changed(shown: &str, why: &str) -> Failure {
-    let message = format!("{shown} does not have the bytes that this machine proved: {why}");
-    Failure::new(Kind::Refused, message).hint(
-        "use another archive; if this one was made or sealed anew elsewhere, a key (--identity FILE) proves it",
-    )
 }
 
 /// Returns the failure of an archive whose bytes are those that were proven, and that was not opened.

@@ -122,3 +122,60 @@ fn a_name_that_says_something_else_than_the_bytes_is_refused() {
         .exits(13)
         .says("is sealed");
 }
+
+#[test]
+fn a_known_archive_with_other_bytes_is_refused_by_its_name_without_a_key() {
+    let (sealing, _) = machine();
+    sealing.machine.run(&["export", "@one"]).exits(0);
+    let name = names(&sealing, "one").remove(0);
+    let path = sealing.machine.path("one").join(&name);
+    let bytes = fs::read(&path).expect("an archive");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    for changed in [&flipped, &bytes[..bytes.len() - 100]] {
+        fs::write(&path, changed).expect("written");
+        for from in ["@one", &format!("@one/{name}")] {
+            let run = sealing.machine.run(&["copy", from, "@two"]).exits(13);
+            let said = run.says("that this machine proved");
+            assert!(said.stderr.contains(&name), "{}", said.stderr);
+            assert!(said.stderr.contains("hint: "), "{}", said.stderr);
+        }
+        let there = sealing.machine.path("two");
+        assert!(!there.exists() || names(&sealing, "two").is_empty());
+    }
+}
+
+#[test]
+fn the_reason_of_a_single_failure_among_several_is_told() {
+    let (sealing, _) = machine();
+    for day in 1..=3 {
+        let name = format!("one/hookshot-state-2025010{day}-030000.tar.gz.age");
+        fs::create_dir_all(sealing.machine.path("one")).expect("a folder");
+        sealing
+            .machine
+            .run(&["export", &sealing.path(&name)])
+            .exits(0);
+    }
+    let path = sealing.path("one/hookshot-state-20250102-030000.tar.gz.age");
+    let mut bytes = fs::read(&path).expect("an archive");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).expect("written");
+    let run = sealing.run(&["copy", "@one", "@two"]).exits(3);
+    assert!(
+        run.stderr.contains("1 of 3 archives were not copied"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("20250102-030000.tar.gz.age is damaged"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        !run.stderr.contains("nothing was changed"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(names(&sealing, "two").len(), 2);
+}

@@ -346,7 +346,7 @@ fn a_copy_of_a_known_archive_is_proven_and_known_there() {
     fs::write(path, bytes).expect("written");
     let elsewhere = host.path("elsewhere/");
     fs::create_dir(&elsewhere).expect("a folder");
-    host.machine.run(&["copy", path, &elsewhere]).exits(17);
+    host.machine.run(&["copy", path, &elsewhere]).exits(13);
     assert_eq!(fs::read_dir(&elsewhere).expect("a folder").count(), 0);
 }
 
@@ -380,4 +380,23 @@ fn latest_is_never_an_older_archive_because_of_a_key() {
         kept["archive"].as_str().expect("a name").ends_with(".age"),
         "{kept}"
     );
+}
+
+#[test]
+fn a_newest_archive_of_another_size_than_the_proven_one_is_a_problem() {
+    let host = host("");
+    let report = host.machine.run(&["export", "@out", "--json"]);
+    let report = report.exits(0).json();
+    let path = report["archive"].as_str().expect("a path");
+    let bytes = fs::read(path).expect("an archive");
+    host.machine.run(&["status"]).exits(0);
+    // Cut off by less than a piece, its form is that of a whole one still.
+    fs::write(path, &bytes[..bytes.len() - 100]).expect("written");
+    let run = host.machine.run(&["status", "--json"]).exits(19);
+    let status = run.json();
+    let kinds = status["destinations"][0]["details"][0]["kind"].clone();
+    assert_eq!(kinds, "damaged", "{status}");
+    assert!(run.stderr.contains("were stored"), "{}", run.stderr);
+    fs::write(path, &bytes).expect("written");
+    host.machine.run(&["status"]).exits(0);
 }

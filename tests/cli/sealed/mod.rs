@@ -8,6 +8,7 @@ mod interchange;
 mod keys;
 mod kit;
 mod known;
+mod misnamed;
 mod nights;
 mod outside;
 mod phrases;

@@ -120,7 +120,10 @@ impl Making<'_> {
             }
         }
         let shipment = match known {
-            Some(digest) => Shipment::of_known(digest, uploads),
+            Some(digest) => {
+                let message = "its bytes changed after it was verified";
+                Shipment::of_known(digest, Failure::new(Kind::Unproven, message), uploads)
+            }
             None => Shipment::begin(self.context, "the archive on its way", uploads),
         };
         Ok(Sending(shipment.map_err(|error| of_destinations(&error))?))
