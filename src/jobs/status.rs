@@ -6,6 +6,7 @@
 mod canary;
 mod next;
 mod report;
+mod runbook;
 
 use std::{collections::BTreeMap, ffi::OsString, time::Duration};
 
@@ -18,6 +19,7 @@ use self::{
 pub use self::{
     next::NextRun,
     report::{DestinationStatus, Detail, LastProof, NewestArchive, Said, StatusReport, Trend},
+    runbook::{Runbook, RunbookDrill, RunbookPlace, RunbookStep, runbook},
 };
 use super::runs::Runs;
 use crate::{

@@ -3,16 +3,11 @@
 use anyhow::Result;
 use zeroize::Zeroizing;
 
-use super::{printer::Printer, qr};
+use super::{page::Page, printer::Printer};
 use crate::{
     model::entry_name::printable,
-    ops::key::{Command, KitDestination, KitEntry, KitSeal, RecoveryKit},
+    ops::key::{KitDestination, KitEntry, KitSeal, RecoveryKit},
 };
-
-/// The columns of a page.
-const COLUMNS: usize = 80;
-/// The columns before the further lines of a command.
-const FURTHER: &str = "      ";
 
 /// Shows a recovery kit, and returns the exit code.
 pub fn show(printer: &Printer, kit: &RecoveryKit) -> Result<u8> {
@@ -24,7 +19,7 @@ pub fn show(printer: &Printer, kit: &RecoveryKit) -> Result<u8> {
 }
 
 fn page(kit: &RecoveryKit) -> String {
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     let host = kit.host.as_deref().map(|host| format!(" on {host}"));
     page.line(&format!(
         "RECOVERY KIT of {}{}",
@@ -52,7 +47,7 @@ fn page(kit: &RecoveryKit) -> String {
     open(&mut page, kit);
     secrets(&mut page, kit);
     private_keys(&mut page, kit);
-    page.0
+    page.finish()
 }
 
 fn archives(page: &mut Page, kit: &RecoveryKit) {
@@ -197,73 +192,5 @@ fn private_keys(page: &mut Page, kit: &RecoveryKit) {
         page.gap();
         page.line("a passphrase of the configuration, which `age -d` and hookshot ask for:");
         page.line(passphrase);
-    }
-}
-
-/// A page that is being written.
-struct Page(String);
-
-impl Page {
-    fn gap(&mut self) {
-        self.0.push('\n');
-    }
-
-    fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-    }
-
-    fn title(&mut self, title: &str) {
-        self.gap();
-        self.line(title);
-        self.line(&"-".repeat(title.len()));
-    }
-
-    /// Adds a paragraph, broken between words.
-    fn text(&mut self, text: &str) {
-        let mut line = String::new();
-        for word in text.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-                self.line(&line);
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        self.line(&line);
-    }
-
-    fn commands(&mut self, commands: &[Command]) {
-        self.gap();
-        commands.iter().for_each(|command| self.command(command));
-        self.gap();
-    }
-
-    /// Adds a command. A long one goes on after a backslash, as a shell takes it.
-    fn command(&mut self, words: &Command) {
-        let mut line = "   ".to_owned();
-        let mut is_begun = false;
-        for word in words {
-            let word = printable(word);
-            let is_full = line.chars().count() + 1 + word.chars().count() > COLUMNS - 2;
-            if is_full && is_begun {
-                self.line(&format!("{line} \\"));
-                line = FURTHER.to_owned();
-            }
-            line.push(' ');
-            line.push_str(&word);
-            is_begun = true;
-        }
-        self.line(&line);
-    }
-
-    /// Adds the code of a text, if one holds it.
-    fn code(&mut self, text: &str) {
-        if let Some(code) = qr::code(text.trim_end()) {
-            self.gap();
-            self.0.push_str(&code);
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         metrics,
         runs::Runs,
         scheduled::VARIABLE,
-        status::{StatusRequest, status},
+        status::{StatusRequest, runbook, status},
     },
     model::{quantity::TimeLimit, run_record::Job},
 };
@@ -26,6 +26,7 @@ use crate::{
     hookshot status                                # every destination of the configuration\n  \
     hookshot status @offsite --max-age 8d\n  \
     hookshot status --prometheus /var/lib/prometheus/node-exporter/hookshot.prom\n  \
+    hookshot status --runbook > runbook.txt        # keep it off the machine\n  \
     hookshot status --json | jq -r '.destinations[] | select(.healthy | not) | .name'")]
 pub struct StatusArguments {
     /// @NAME, URLs, or folders [default: [backup] to and every destination]
@@ -40,6 +41,9 @@ pub struct StatusArguments {
     /// Judge the archives of other hosts and services, too, each by itself
     #[arg(long)]
     all_hosts: bool,
+    /// Print the steps to restore the state on a new machine, with the places of archives and keys
+    #[arg(long, conflicts_with = "prometheus")]
+    runbook: bool,
 }
 
 impl StatusArguments {
@@ -53,6 +57,10 @@ impl StatusArguments {
         };
         let report = status(&app.context, settings, &request)?;
         let runs = Runs::read(&app.context, settings)?;
+        if self.runbook {
+            let runbook = runbook(&app.context, &app.choices, settings, &report, &runs)?;
+            return render::runbook::show(&app.printer, &runbook, report.failure.as_ref());
+        }
         let Some(file) = self.prometheus else {
             // A look of the schedule keeps the file fresh between backups.
             if app.context.environment.get(VARIABLE) == Some(Job::Status.name())

@@ -9,7 +9,7 @@ mod test;
 pub use self::{
     generate::{GenerateReport, generate},
     kit_commands::Command,
-    paper::{KitDestination, KitEntry, KitSeal, PrivateKeys, RecoveryKit, recovery_kit},
+    paper::{KitDestination, KitEntry, KitSeal, KitSecret, PrivateKeys, RecoveryKit, recovery_kit},
     show::{ShowReport, ShownKey, show},
     test::{FoundKey, TestReport, TestedArchive, test},
 };

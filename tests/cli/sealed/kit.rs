@@ -60,7 +60,7 @@ fn commands(kit: &str, title: &str, archive: &str) -> String {
 }
 
 /// Runs commands of the page in a folder, with `programs` before the system's.
-fn typed(commands: &str, folder: &Path, programs: &Path) -> Output {
+pub fn typed(commands: &str, folder: &Path, programs: &Path) -> Output {
     let path = format!("{}:/usr/bin:/bin", programs.display());
     let output = Command::new("/bin/sh")
         .args(["-e", "-c", commands])

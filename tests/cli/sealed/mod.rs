@@ -16,6 +16,7 @@ mod reading;
 mod refused;
 mod rekey;
 mod reuse;
+mod runbook;
 mod secrecy;
 mod tags;
 mod writing;
