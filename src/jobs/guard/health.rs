@@ -8,11 +8,14 @@ use std::{
 use anyhow::Result;
 
 #[cfg(feature = "notify")]
-use crate::store::web::{Reads, WebAddress, WebClient, WebRequest};
+use crate::{
+    error::Kind,
+    store::web::{Reads, WebAddress, WebClient, WebRequest},
+};
 use crate::{
     config::import::HealthCheck,
     context::Context,
-    error::{Failure, Kind},
+    error::Failure,
     model::user_command::UserCommand,
     store::Secret,
     work::{
@@ -69,7 +72,7 @@ enum Question<'a> {
 impl<'a> Health<'a> {
     /// Prepares the question. Commands get `variables`. Nothing is asked yet.
     ///
-    /// Errors: [`Kind::Usage`] for a URL that cannot be asked, or that this program cannot ask.
+    /// Errors: [`Kind::Usage`](crate::error::Kind::Usage) for a URL that cannot be asked, or that this program cannot ask.
     pub fn new(
         context: &'a Context,
         check: &'a HealthCheck,
@@ -242,7 +245,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::config::import::HealthCheck;
+    use crate::{config::import::HealthCheck, error::Kind};
 
     const NOW: Patience = Patience {
         timeout: Duration::from_millis(600),
