@@ -167,6 +167,7 @@ fn what_would_block_the_way_back_ends_it_before_the_command() {
     service
         .run(&line(&script), 12)
         .says("a rollback could not open its archive");
+    assert!(archives(&service).is_empty(), "nothing was exported");
     // A command that does not exist.
     service.configure("", QUICK);
     let run = service.run(&["protect", "--", "no-such-program"], 127);

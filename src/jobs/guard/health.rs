@@ -7,11 +7,6 @@ use std::{
 
 use anyhow::Result;
 
-#[cfg(feature = "notify")]
-use crate::{
-    error::Kind,
-    store::web::{Reads, WebAddress, WebClient, WebRequest},
-};
 use crate::{
     config::import::HealthCheck,
     context::Context,
@@ -22,6 +17,11 @@ use crate::{
         events::GuardEvent,
         shell::{Around, Line},
     },
+};
+#[cfg(feature = "notify")]
+use crate::{
+    error::Kind,
+    store::web::{Reads, WebAddress, WebClient, WebRequest},
 };
 
 /// The longest time that a server has for one answer.
