@@ -1,7 +1,5 @@
 //! Runs that a schedule started and that could not begin.
 
-use uuid::Uuid;
-
 use super::{history::History, notify, scheduled::VARIABLE};
 use crate::{
     config::Settings,
@@ -11,7 +9,7 @@ use crate::{
         occasion::Occasion,
         run_record::{DestinationRecord, Job, RunRecord, RunResult},
     },
-    work::events::JobEvent,
+    work::{events::JobEvent, run_id::new_run_id},
 };
 
 /// Records and notifies a run of a job that a schedule started and that could not begin. A run by hand says so itself.
@@ -37,7 +35,7 @@ pub fn missed(
             .map(|hint| context.runner.masked(hint)),
         host: context.hostname.clone(),
         app: Some(settings.schema.app.clone()),
-        ..RunRecord::begun(Uuid::new_v4().to_string(), job, context.now)
+        ..RunRecord::begun(new_run_id(), job, context.now)
     };
     if let Err(error) = History::of(context, settings).append(&record) {
         let reason = format!("{error:#}");

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use uuid::Uuid;
 
 use super::{
     health_news::{Health, News},
@@ -24,7 +23,7 @@ use crate::{
         occasion::Occasion,
         run_record::{Job, KILLED, RunRecord, RunResult},
     },
-    work::events::JobEvent,
+    work::{events::JobEvent, run_id::new_run_id},
 };
 
 pub use crate::work::shell::JOB as VARIABLE;
@@ -74,7 +73,7 @@ impl<'a> ScheduledRun<'a> {
                 told: earlier.map(|run| run.told.clone()).unwrap_or_default(),
                 host: context.hostname.clone(),
                 app: Some(settings.schema.app.clone()),
-                ..RunRecord::begun(Uuid::new_v4().to_string(), job, context.now)
+                ..RunRecord::begun(new_run_id(), job, context.now)
             },
             settings,
             history,

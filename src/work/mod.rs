@@ -10,6 +10,8 @@ pub mod read_clock;
 pub mod remark;
 pub mod remarks;
 #[cfg(feature = "cli")]
+pub mod run_id;
+#[cfg(feature = "cli")]
 pub mod session;
 #[cfg(feature = "cli")]
 pub mod shell;

@@ -1,7 +1,6 @@
 //! The hooks of the user around verbs that are not jobs.
 
 use anyhow::Result;
-use uuid::Uuid;
 
 use crate::{
     cli::app::App,
@@ -12,6 +11,7 @@ use crate::{
     error::{Failure, Kind},
     jobs::hooks::{Begin, Hooks, WorkOutcome},
     model::run_record::RunResult,
+    work::run_id::new_run_id,
 };
 
 /// Runs `work` between the hooks of `operation`, and returns the exit code: that of the work, or that of a `before` hook
@@ -21,7 +21,7 @@ pub fn hooked(app: &App, operation: Operation, work: impl FnOnce() -> Result<u8>
     let Ok(settings) = Settings::load(&app.choices) else {
         return work();
     };
-    let run_id = Uuid::new_v4().to_string();
+    let run_id = new_run_id();
     let mut hooks = Hooks::new(&app.context, &settings, operation, &run_id);
     if hooks.planned().is_empty() {
         return work();

@@ -1,7 +1,6 @@
 //! One run of the nightly job, from its first record to its last notification.
 
 use anyhow::Result;
-use uuid::Uuid;
 
 use super::{
     place::{Place, records},
@@ -32,7 +31,7 @@ use crate::{
         run_record::{Job, RunRecord, RunResult, SkipReason},
     },
     ops::export::{ExportReport, ExportRequest, Exported, export_unless},
-    work::{events::JobEvent, remarks::Remarks},
+    work::{events::JobEvent, remarks::Remarks, run_id::new_run_id},
 };
 
 /// One run.
@@ -144,7 +143,7 @@ impl Run<'_> {
             destinations: self.places.iter().map(Place::record).collect(),
             host: context.hostname.clone(),
             app: Some(schema.app.clone()),
-            ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Backup, context.now)
+            ..RunRecord::begun(new_run_id(), Job::Backup, context.now)
         })
     }
 

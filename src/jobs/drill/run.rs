@@ -1,7 +1,6 @@
 //! One drill, from its first record to its last notification.
 
 use anyhow::Result;
-use uuid::Uuid;
 
 use super::{
     chosen::{ChosenArchive, choose},
@@ -32,7 +31,7 @@ use crate::{
     },
     ops::drill::{ImportCommands, RestoredState, rehearse},
     verbs::for_attempt,
-    work::events::JobEvent,
+    work::{events::JobEvent, run_id::new_run_id},
 };
 
 /// One drill.
@@ -56,7 +55,7 @@ impl Run<'_> {
         let mut record = RunRecord {
             host: self.context.hostname.clone(),
             app: Some(schema.app.clone()),
-            ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Drill, self.context.now)
+            ..RunRecord::begun(new_run_id(), Job::Drill, self.context.now)
         };
         self.append(&record, &mut verdict);
         let mut notifications = self.notify(&record);

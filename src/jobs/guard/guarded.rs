@@ -1,7 +1,6 @@
 //! One guarded import or rollback, from its checks to a healthy service.
 
 use anyhow::Result;
-use uuid::Uuid;
 
 use super::{
     health::Verdict,
@@ -20,7 +19,10 @@ use crate::{
         report::ApplyReport,
     },
     verbs::for_attempt,
-    work::events::{GuardEvent, GuardPhase},
+    work::{
+        events::{GuardEvent, GuardPhase},
+        run_id::new_run_id,
+    },
 };
 
 /// The advice if the state of an unhealthy service could not be rolled back.
@@ -85,7 +87,7 @@ pub fn guarded(
 ) -> Result<GuardedReport> {
     require_control(settings)?;
     settings.mask_secrets(&context.runner.masks);
-    let run_id = Uuid::new_v4().to_string();
+    let run_id = new_run_id();
     let service = Service::new(context, settings, Operation::Import, &run_id);
     service.require_askable()?;
     let mut rehearsed = (work.rehearse)(&quiet(&for_attempt(context, 0)))?;

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::delivery::{NotificationOutcome, require_built, send_to};
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
         occasion::Occasion,
         run_record::{DestinationRecord, Job, RunRecord, RunResult},
     },
+    work::run_id::new_run_id,
 };
 
 /// The reason why a disabled notification is not tried.
@@ -126,6 +126,6 @@ fn made_up(context: &Context, settings: &Settings) -> RunRecord {
         destinations: held.collect(),
         host: context.hostname.clone(),
         app: Some(schema.app.clone()),
-        ..RunRecord::begun(Uuid::new_v4().to_string(), Job::Backup, context.now)
+        ..RunRecord::begun(new_run_id(), Job::Backup, context.now)
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use uuid::Uuid;
 
 use super::{
     aside::Places,
@@ -38,7 +37,7 @@ use crate::{
         written::rfc3339,
     },
     verbs::for_attempt,
-    work::events::JobEvent,
+    work::{events::JobEvent, run_id::new_run_id},
 };
 
 /// Runs a command with the safety net of an archive. Fails if it could not begin: then nothing was run, and nothing is
@@ -54,7 +53,7 @@ pub fn protect(
     notify::require_built(&settings)?;
     let places = places(&settings)?;
     let _lock = lock(context, &settings, Duration::ZERO)?;
-    let run_id = Uuid::new_v4().to_string();
+    let run_id = new_run_id();
     let mut service = Service::new(context, &settings, Operation::Protect, &run_id);
     service.ask_instead(request.health.clone(), request.health_timeout);
     service.require_askable()?;
