@@ -83,14 +83,10 @@ impl Run<'_> {
         verdict.undone.append(&mut hooks.faults);
         self.settle(&mut record, &verdict);
         self.append(&record, &mut verdict);
+        self.settle(&mut record, &verdict);
+        self.write_metrics(&mut record, &mut verdict);
         let reports = std::mem::take(&mut hooks.reports);
         notifications.extend(self.notify(&record));
-        if self.history.is_some()
-            && let Err(failure) = metrics::publish(self.context, self.settings)
-        {
-            verdict.undone.push(failure.message);
-        }
-        self.settle(&mut record, &verdict);
         let failure = verdict.failure();
         let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
         Ok(DrillReport::of(record, reports, notifications, failure))
@@ -107,6 +103,18 @@ impl Run<'_> {
                 killed::close(context, settings, history, &mut runs, Job::Drill);
             }
             Err(error) => self.incomplete(&error, verdict),
+        }
+    }
+
+    /// Writes the metrics to `prometheus_file`, if the configuration names one. They tell of this run, so they come after
+    /// its record. If that fails, another record says so: history and exit code are one.
+    fn write_metrics(&self, record: &mut RunRecord, verdict: &mut Verdict) {
+        if self.history.is_some()
+            && let Err(failure) = metrics::publish(self.context, self.settings)
+        {
+            verdict.undone.push(failure.message);
+            self.settle(record, verdict);
+            self.append(record, verdict);
         }
     }
 

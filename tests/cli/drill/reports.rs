@@ -174,3 +174,21 @@ fn the_agent_starts_a_drill_by_the_schedule() {
     assert_eq!(ended["destinations"].as_array().map(Vec::len), Some(2));
     shop.left_nothing();
 }
+
+#[test]
+fn a_drill_whose_metrics_are_not_written_is_partial_everywhere() {
+    let shop = Shop::new("");
+    let of_file = "prefix = \"shop\"\nprometheus_file = \"none/hookshot.prom\"\n";
+    let text = shop.text("sqlite", "");
+    let text = text.replace("prefix = \"shop\"\n", of_file);
+    fs::write(&shop.service.config, text).expect("written");
+    let report = shop.service.run(&["drill", "--json"], 3).json();
+    assert_eq!(report["result"], "partial", "{report}");
+    let shown = shop
+        .service
+        .run(&["history", "--job", "drill", "--json"], 0);
+    let runs = shown.json();
+    assert_eq!(runs["runs"].as_array().expect("runs").len(), 1, "{runs}");
+    assert_eq!(runs["runs"][0]["result"], "partial", "{runs}");
+    assert_eq!(runs["runs"][0]["exit_code"], 3, "{runs}");
+}
