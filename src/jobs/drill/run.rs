@@ -204,9 +204,19 @@ impl Run<'_> {
     ) -> Result<Option<Failure>> {
         let sandbox = Sandbox::create(&context.scratch)?;
         let result = self.within(context, &sandbox, input, run_id, drill);
-        if self.request.sandbox == SandboxFate::Kept && !sandbox.is_empty() {
-            let place = sandbox.keep(&format!("hookshot-drill-{}", context.unique))?;
-            drill.sandbox = Some(place.display().to_string());
+        // Nothing tells of what an interrupted drill would leave.
+        let is_interrupted = (result.as_ref().err())
+            .is_some_and(|error| matches!(Failure::of(error).kind, Kind::Interrupted(_)));
+        if self.request.sandbox == SandboxFate::Kept && !is_interrupted && !sandbox.is_empty() {
+            match sandbox.keep(&format!("hookshot-drill-{}", context.unique)) {
+                Ok(place) => drill.sandbox = Some(place.display().to_string()),
+                // The failure of the restore counts more.
+                Err(error) if result.is_err() => {
+                    let warning = format!("the restored state is not kept: {error:#}");
+                    drill.warnings.push(context.runner.masked(&warning));
+                }
+                Err(error) => return Err(error),
+            }
         }
         result
     }

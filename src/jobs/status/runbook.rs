@@ -1,5 +1,5 @@
-//! The runbook of a configuration: where its archives and keys are, each step to restore the state on a new machine, and
-//! how long that took when it was rehearsed.
+//! The runbook of a configuration: the places of its archives and keys, and each step to restore the state on a new machine.
+//! The last good drill says how long that takes.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -9,8 +9,11 @@ use crate::{
     config::{Choices, Settings},
     context::Context,
     jobs::runs::Runs,
-    model::{archive_name::stem_of, run_record::Job, written::rfc3339},
-    ops::key::{Command, KitSeal, KitSecret, PrivateKeys, RecoveryKit, ShownKey, recovery_kit},
+    model::{archive_name::stem_of, run_record::Job, user_command::UserCommand, written::rfc3339},
+    ops::{
+        import::quoted,
+        key::{Command, KitSeal, KitSecret, PrivateKeys, RecoveryKit, ShownKey, recovery_kit},
+    },
     source::service::is_unit,
 };
 
@@ -88,6 +91,7 @@ pub fn runbook(
     status: &StatusReport,
     runs: &Runs,
 ) -> Result<Runbook> {
+    settings.mask_secrets(&context.runner.masks);
     let kit = recovery_kit(context, choices, settings, PrivateKeys::LeftOut)?;
     let named = placeholder(&kit);
     let archives: Vec<RunbookPlace> = kit
@@ -128,7 +132,7 @@ pub fn runbook(
                 .map(|path| path.display().to_string()),
         )
         .collect();
-    let steps = steps(settings, &kit, restore.collect());
+    let steps = steps(context, settings, &kit, restore.collect());
     Ok(Runbook {
         healthy: status.healthy,
         archives,
@@ -144,7 +148,22 @@ pub fn runbook(
     })
 }
 
-fn steps(settings: &Settings, kit: &RecoveryKit, restore: Vec<Command>) -> Vec<RunbookStep> {
+/// Returns a command of the configuration as a shell takes it, with secrets masked.
+fn as_typed(context: &Context, command: &UserCommand) -> Command {
+    let words = match command {
+        UserCommand::Line(line) => vec![line.clone()],
+        UserCommand::Words(words) => words.iter().map(|word| quoted(word)).collect(),
+    };
+    let masked = words.iter().map(|word| context.runner.masked(word));
+    masked.collect()
+}
+
+fn steps(
+    context: &Context,
+    settings: &Settings,
+    kit: &RecoveryKit,
+    restore: Vec<Command>,
+) -> Vec<RunbookStep> {
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Command>();
     let config = ["hookshot", "--config", &kit.config];
     let ours = |verb: &[&str]| words(&[&config[..], verb].concat());
@@ -175,7 +194,7 @@ fn steps(settings: &Settings, kit: &RecoveryKit, restore: Vec<Command>) -> Vec<R
         commands: Vec::new(),
     });
     steps.push(RunbookStep {
-        text: "Is it good? What goes where? Then restore it, and look at the configuration."
+        text: "Verify it, and rehearse the import. Then import it, and check the configuration."
             .to_owned(),
         commands: restore,
     });
@@ -188,7 +207,7 @@ fn steps(settings: &Settings, kit: &RecoveryKit, restore: Vec<Command>) -> Vec<R
     let control = settings.schema.import.control.as_ref();
     let unit = (settings.schema.service.as_deref()).filter(|service| is_unit(service));
     let start = match (control, unit) {
-        (Some(control), _) => vec![vec![control.start.text()]],
+        (Some(control), _) => vec![as_typed(context, &control.start)],
         (None, Some(unit)) => vec![words(&["systemctl", "start", unit])],
         (None, None) => Vec::new(),
     };

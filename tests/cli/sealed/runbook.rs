@@ -23,7 +23,7 @@ fn the_steps_of_the_runbook_restore_the_newest_archive() {
     let public = &sealing.pair.public;
     let text = sealing.machine.config_text(&format!(
         "[backup]\nto = [\"offsite\"]\n[backup.encryption]\nrecipients = [\"{public}\"]\nidentity_file = \"{key}\"\n\
-        [backup.import]\nstop = \"touch stopped\"\nstart = \"touch started\"\n\
+        [backup.import]\nstop = \"touch stopped\"\nstart = [\"sh\", \"-c\", \"touch started; curl https://h/a/Start123456\"]\n\
         [backup.destinations.offsite]\nurl = \"{url}\"\n"
     ));
     sealing.machine.write("etc/config.toml", text, 0o600);
@@ -50,7 +50,7 @@ fn the_steps_of_the_runbook_restore_the_newest_archive() {
         public,
         &key,
         &format!("took {rto:.1} s"),
-        "touch started",
+        "touch started; curl https://h/a/***",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -82,7 +82,7 @@ fn the_steps_of_the_runbook_restore_the_newest_archive() {
     };
     for command in commands("Put the private key")
         .iter()
-        .chain(&commands("Is it good?"))
+        .chain(&commands("Verify it"))
     {
         typed(command, &with, &programs);
     }
