@@ -20,7 +20,7 @@ pub mod mail_server;
 mod nearest;
 pub mod needs;
 pub mod notify;
-mod open_secrets;
+pub mod open_secrets;
 mod reader;
 pub mod references;
 pub mod retention;

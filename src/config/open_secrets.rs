@@ -42,7 +42,7 @@ impl Schema {
 }
 
 /// Masks what is secret in the URLs of a command.
-fn mask_command(command: &str, masks: &Masks) {
+pub fn mask_command(command: &str, masks: &Masks) {
     for url in urls_in(command) {
         secret_parts(url).iter().for_each(|part| masks.add(part));
     }

@@ -26,7 +26,8 @@ pub fn move_aside(path: &Path, ending: &str) -> io::Result<PathBuf> {
         let to = named(number);
         match rename_to_nothing(path, &to) {
             Ok(()) => {
-                sync_folder(&folder_of(path))?;
+                // It has moved, whether or not that is on the disk already.
+                let _ = sync_folder(&folder_of(path));
                 return Ok(to);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -34,6 +35,18 @@ pub fn move_aside(path: &Path, ending: &str) -> io::Result<PathBuf> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Renames what was moved aside back to `path`, if nothing is there.
+pub fn move_back(to: &Path, path: &Path) -> io::Result<()> {
+    rename_to_nothing(to, path)?;
+    sync_folder(&folder_of(path))
+}
+
+/// Makes a link at `path`, at which nothing is.
+pub fn link_again(target: &Path, path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, path)?;
+    sync_folder(&folder_of(path))
 }
 
 #[cfg(test)]

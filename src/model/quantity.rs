@@ -71,9 +71,10 @@ impl TimeLimit {
         TimeLimit(seconds)
     }
 
-    /// Returns the limit as a duration.
+    /// Returns the limit as a duration, of at most a hundred years: any moment can be moved by it.
     pub fn duration(self) -> Duration {
-        Duration::from_secs(self.0)
+        const HUNDRED_YEARS: u64 = 100 * 365 * 86_400;
+        Duration::from_secs(self.0.min(HUNDRED_YEARS))
     }
 }
 

@@ -22,3 +22,4 @@ mod undo;
 mod usable;
 mod versions;
 mod volumes;
+mod way_back;

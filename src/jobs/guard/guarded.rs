@@ -1,10 +1,13 @@
 //! One guarded import or rollback, from its checks to a healthy service.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{
     health::Verdict,
     note::Guard,
+    patience::patiently,
     quiet::quiet,
     report::{GuardOutcome, GuardedReport, PlacedState},
     service::Service,
@@ -14,6 +17,7 @@ use crate::{
     context::Context,
     disk::transaction::home::Home,
     error::{Failure, Kind},
+    jobs::lock::lock,
     machine::{
         obstacle::{Obstacle, ObstacleKind},
         report::ApplyReport,
@@ -90,6 +94,9 @@ pub fn guarded(
     let run_id = new_run_id();
     let service = Service::new(context, settings, Operation::Import, &run_id);
     service.require_askable()?;
+    // No job of this configuration begins while the service is stopped.
+    let _lock = lock(context, settings, Duration::ZERO)
+        .map_err(|error| Failure::of(&error).hint("wait until it has ended, and try again"))?;
     let mut rehearsed = (work.rehearse)(&quiet(&for_attempt(context, 0)))?;
     rehearsed.dry_run = false;
     rehearsed.blocked.retain(counts);
@@ -213,7 +220,10 @@ impl Run<'_> {
         self.guard.note_or_tell(GuardPhase::GoingBack);
         // A service that is down already may not be stopped a second time: what holds the state refuses the rollback.
         let _ = self.service.stop();
-        let undone = (self.work.undo)(&for_attempt(self.context, 2));
+        let (context, undo) = (self.context, self.work.undo);
+        let undone = patiently(&context.stop, |attempt| {
+            undo(&for_attempt(context, 2 + attempt))
+        });
         let why_not =
             match &undone {
                 Ok(undone) if undone.applied => None,

@@ -14,6 +14,7 @@
 mod guarded;
 pub mod health;
 pub mod note;
+mod patience;
 mod quiet;
 mod reminder;
 mod report;
@@ -21,6 +22,7 @@ pub mod service;
 
 pub use self::{
     guarded::{GuardedWork, ends_with_service, fault, guarded, plan},
+    patience::patiently,
     quiet::quiet,
     reminder::remind,
     report::{GuardOutcome, GuardedReport, PlacedState},

@@ -1,7 +1,7 @@
 //! The note of a guarded run: what the next hookshot has to know if this one is killed while the service is stopped.
 //!
 //! It lies in `.hookshot` beside the journal. While the run lives it holds a lock on that folder (flock(2)), which no
-//! other verb takes: so a note without a lock is that of a run that was killed.
+//! other verb takes. So a note without a lock is that of a run that was killed.
 
 use std::{
     path::{Path, PathBuf},
@@ -37,6 +37,8 @@ pub struct Guard<'a> {
     context: &'a Context,
     file: PathBuf,
     note: GuardNote,
+    /// True if this run has written its note: one that was there before is that of another run.
+    is_noted: bool,
     _lock: StateLock,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Guard<'a> {
                 archive: None,
                 config: settings.config.display().to_string(),
             },
+            is_noted: false,
             _lock: lock,
         })
     }
@@ -82,7 +85,9 @@ impl<'a> Guard<'a> {
         self.note.phase = phase;
         let mut text = serde_json::to_string_pretty(&self.note)?;
         text.push('\n');
-        publish(&self.file, text.as_bytes(), Existing::Replace)
+        publish(&self.file, text.as_bytes(), Existing::Replace)?;
+        self.is_noted = true;
+        Ok(())
     }
 
     /// Notes the step that begins. If that fails, it is told: the work goes on, because the service is stopped.
@@ -96,7 +101,8 @@ impl<'a> Guard<'a> {
 
     /// Ends the run: nothing of it is left to tell.
     pub fn end(self) {
-        if exists(&self.file)
+        if self.is_noted
+            && exists(&self.file)
             && let Err(error) = forget(&self.file)
         {
             let reason = format!("{error:#}");

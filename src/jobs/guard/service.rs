@@ -90,10 +90,10 @@ impl<'a> Service<'a> {
         self.settings.schema.import.control.as_ref()
     }
 
-    /// Returns the command that starts it, for messages.
+    /// Returns the command that starts it, with secrets masked, as a user types it.
     pub fn start_shown(&self) -> Option<String> {
-        let start = &self.control()?.start;
-        Some(self.context.runner.shown(Line::of(start)))
+        let start = self.control()?.start.text();
+        Some(self.context.runner.masked(&start))
     }
 
     /// Fails if the question for its health can never be asked.

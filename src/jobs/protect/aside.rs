@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use crate::{
     config::{Settings, sources::Source},
     context::Context,
-    disk::{aside::move_aside, exists, survey},
+    disk::{
+        aside::{link_again, move_aside, move_back},
+        exists, survey,
+    },
     work::events::GuardEvent,
 };
 
@@ -21,6 +24,22 @@ struct Place {
     is_folder: bool,
     /// The file or the folder to which the path leads.
     leads_to: PathBuf,
+    /// The target of the link at the path, if it is one.
+    link: Option<PathBuf>,
+}
+
+/// The objects that were moved aside: where each is, and where it was.
+#[derive(Default)]
+pub struct Moved(Vec<(PathBuf, PathBuf)>);
+
+impl Moved {
+    /// Moves back what can be, because nothing took its place.
+    pub fn back(self) {
+        for (to, path) in self.0 {
+            // What is in the way stays: it is the state of before, or the user's.
+            let _ = move_back(&to, &path);
+        }
+    }
 }
 
 impl Places {
@@ -30,6 +49,7 @@ impl Places {
             let (path, is_folder) = (source.path()?.to_owned(), source.is_directory());
             let leads_to = leads_to(&path, is_folder)?;
             Some(Place {
+                link: path.read_link().ok(),
                 path,
                 is_folder,
                 leads_to,
@@ -39,8 +59,10 @@ impl Places {
     }
 
     /// Moves aside what is no longer a file or a folder, as the source is, and links that lead elsewhere: an import
-    /// replaces neither. What cannot be moved is left to the import, which says why it is in the way.
-    pub fn clear(&self, context: &Context) {
+    /// replaces neither. A link that led to the state before leads there again, so that the import goes through it. What
+    /// cannot be moved is left to the import, which says why it is in the way.
+    pub fn clear(&self, context: &Context) -> Moved {
+        let mut moved = Moved::default();
         for place in &self.0 {
             let is_as_before =
                 leads_to(&place.path, place.is_folder).as_ref() == Some(&place.leads_to);
@@ -49,9 +71,15 @@ impl Places {
             }
             if let Ok(to) = move_aside(&place.path, ENDING) {
                 let path = place.path.clone();
+                match &place.link {
+                    // It may be gone: then the import makes a new one at the path itself.
+                    Some(link) if exists(&place.leads_to) => drop(link_again(link, &path)),
+                    _ => moved.0.push((to.clone(), path.clone())),
+                }
                 context.tell(GuardEvent::MovedAside { path, to });
             }
         }
+        moved
     }
 }
 

@@ -92,6 +92,7 @@ pub fn run(
         let errors = io::stderr().as_fd().try_clone_to_owned()?;
         command.stdout(Stdio::from(errors));
     }
+    context.stop.check()?;
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {

@@ -16,6 +16,8 @@ use crate::{
     config::{
         Choices, Settings,
         hooks::{Operation, Stage},
+        import::HealthCheck,
+        open_secrets::mask_command,
         read_text,
     },
     context::Context,
@@ -27,6 +29,7 @@ use crate::{
         hooks::{Begin, Hooks, WorkOutcome},
         killed, known_secrets,
         lock::lock,
+        metrics,
         notify::{self, NotificationOutcome},
     },
     machine::enter::{Need, recover},
@@ -54,6 +57,14 @@ pub fn protect(
     let places = places(&settings)?;
     let _lock = lock(context, &settings, Duration::ZERO)?;
     let run_id = new_run_id();
+    for word in &request.command {
+        mask_command(&word.to_string_lossy(), &context.runner.masks);
+    }
+    match &request.health {
+        Some(HealthCheck::Command(command)) => mask_command(&command.text(), &context.runner.masks),
+        Some(HealthCheck::Url(url)) => mask_command(url.reveal(), &context.runner.masks),
+        None => {}
+    }
     let mut service = Service::new(context, &settings, Operation::Protect, &run_id);
     service.ask_instead(request.health.clone(), request.health_timeout);
     service.require_askable()?;
@@ -116,7 +127,12 @@ struct Run<'a> {
 impl Run<'_> {
     fn execute(&self, mut work: Work<'_>) -> ProtectReport {
         let context = self.context;
-        let mut runs = self.history.read().unwrap_or_default();
+        let mut undone = Vec::new();
+        let read = self.history.read();
+        let mut runs = read.unwrap_or_else(|error| {
+            self.incomplete(&error, &mut undone);
+            Vec::new()
+        });
         killed::close(
             context,
             self.settings,
@@ -130,7 +146,7 @@ impl Run<'_> {
             app: Some(self.settings.schema.app.clone()),
             ..RunRecord::begun(self.run_id.to_owned(), Job::Protect, context.now)
         };
-        self.append(&record);
+        self.append(&record, &mut undone);
         let mut notifications = self.notify(&record);
         let mut hooks = Hooks::new(context, self.settings, Operation::Protect, self.run_id);
         match hooks.before() {
@@ -145,22 +161,22 @@ impl Run<'_> {
             Begin::Skip => record.skipped = Some(SkipReason::Hook),
             Begin::Failed(failure) => work.outcome.failure = Some(failure),
         }
+        undone.append(&mut hooks.faults);
+        work.outcome.leave(&undone);
         self.settle(&mut record, &work.outcome);
         match record.result {
             RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
-            RunResult::Failure => hooks.after(Stage::Failure, &outcome(&record)),
-            _ => {}
+            RunResult::Partial | RunResult::Failure => {
+                hooks.after(Stage::Failure, &outcome(&record));
+            }
+            RunResult::Running | RunResult::Skipped => {}
         }
         hooks.after(Stage::Finally, &outcome(&record));
-        if let Some(fault) = hooks.faults.first()
-            && work.outcome.failure.is_none()
-            && work.outcome.code.is_none()
-        {
-            work.outcome.failure = Some(Failure::new(Kind::Partial, fault.clone()));
-            self.settle(&mut record, &work.outcome);
-        }
+        undone.append(&mut hooks.faults);
+        work.outcome.leave(&undone);
+        self.settle(&mut record, &work.outcome);
         let Work {
-            outcome,
+            mut outcome,
             service,
             guard,
             ..
@@ -168,7 +184,17 @@ impl Run<'_> {
         if !outcome.is_open {
             guard.end();
         }
-        self.append(&record);
+        self.append(&record, &mut undone);
+        if let Err(failure) = metrics::publish(context, self.settings) {
+            undone.push(failure.message);
+        }
+        let known = record.result;
+        outcome.leave(&undone);
+        self.settle(&mut record, &outcome);
+        if record.result != known {
+            // History and exit code are one.
+            self.append(&record, &mut undone);
+        }
         notifications.extend(self.notify(&record));
         ProtectReport {
             run_id: record.run_id,
@@ -211,7 +237,11 @@ impl Run<'_> {
         record.result = match (code, failure.map(|failure| failure.kind)) {
             (None | Some(0), _) if record.skipped.is_some() => RunResult::Skipped,
             (None | Some(0), _) => RunResult::Success,
-            (_, Some(Kind::Partial)) if outcome.state == KeptState::Kept => RunResult::Partial,
+            (_, Some(Kind::Partial))
+                if outcome.state == KeptState::Kept || record.skipped.is_some() =>
+            {
+                RunResult::Partial
+            }
             _ => RunResult::Failure,
         };
         let masked = |text: &String| self.context.runner.masked(text);
@@ -230,11 +260,16 @@ impl Run<'_> {
         record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
     }
 
-    fn append(&self, record: &RunRecord) {
+    fn append(&self, record: &RunRecord, undone: &mut Vec<String>) {
         if let Err(error) = self.history.append(record) {
-            let reason = format!("{error:#}");
-            self.context.tell(JobEvent::HistoryFails { reason });
+            self.incomplete(&error, undone);
         }
+    }
+
+    fn incomplete(&self, error: &anyhow::Error, undone: &mut Vec<String>) {
+        let reason = format!("{error:#}");
+        undone.push(format!("the history is not complete: {reason}"));
+        self.context.tell(JobEvent::HistoryFails { reason });
     }
 
     fn notify(&self, record: &RunRecord) -> Vec<NotificationOutcome> {

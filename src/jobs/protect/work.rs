@@ -19,7 +19,7 @@ use crate::{
     error::{Failure, Kind},
     jobs::{
         backup::{Place, records},
-        guard::{health::Verdict, note::Guard, quiet, service::Service},
+        guard::{health::Verdict, note::Guard, patiently, quiet, service::Service},
     },
     machine::{preflight::Force, rehearsal::Rehearsal, report::ApplyReport},
     model::{entry_name::printable, run_record::RunRecord},
@@ -61,6 +61,18 @@ pub struct Outcome {
     pub code: Option<u8>,
     /// True if the next hookshot has to tell something of this run.
     pub is_open: bool,
+}
+
+impl Outcome {
+    /// Counts what was left undone, if nothing worse is known.
+    pub fn leave(&mut self, undone: &[String]) {
+        if let Some(first) = undone.first()
+            && self.failure.is_none()
+            && self.code.is_none()
+        {
+            self.failure = Some(Failure::new(Kind::Partial, first.clone()));
+        }
+    }
 }
 
 impl Work<'_> {
@@ -230,14 +242,16 @@ impl Work<'_> {
         });
         self.guard.note_or_tell(GuardPhase::GoingBack);
         // One that is down already may not be stopped a second time: what holds the state refuses the rollback.
-        let _ = self.service.stop();
-        self.standing.clear(self.context);
+        let is_stopped = self.service.stop().is_ok();
+        let moved = self.standing.clear(self.context);
         let choices = Choices {
             pinned: self.config.clone(),
             ..self.choices.clone()
         };
-        let context = for_attempt(self.context, 100);
-        let result = import_archive(&context, &choices, self.import_request(archive));
+        let result = patiently(&self.context.stop, |attempt| {
+            let context = for_attempt(self.context, 100 + attempt);
+            import_archive(&context, &choices, self.import_request(archive))
+        });
         let why_not = match &result {
             Ok(report) if report.applied => None,
             Ok(report) => Some(
@@ -255,10 +269,14 @@ impl Work<'_> {
                 .map_or(true, |journal| journal.is_some())
             {
                 self.outcome.state = KeptState::Unfinished;
+            } else {
+                // The state stays as the command left it, rather than none.
+                moved.back();
             }
-            let stopped = match self.service.control() {
-                Some(_) => "; the service is stopped",
-                None => "",
+            let stopped = match (self.service.control(), is_stopped) {
+                (Some(_), true) => "; the service is stopped",
+                (Some(_), false) => "; `stop` failed, so the service may run",
+                (None, _) => "",
             };
             let message = format!(
                 "{reason}; and the state of before could not be brought back: {}{stopped}",
