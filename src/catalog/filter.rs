@@ -286,6 +286,6 @@ mod tests {
         let day: Moment = "2027-01-31".parse().expect("a day");
         assert_eq!(day.ends(now).to_rfc3339(), "2027-02-01T00:00:00+00:00");
         let long: Moment = "99999999999d".parse().expect("an age");
-        assert_eq!(long.begins(now), DateTime::<Utc>::MIN_UTC);
+        assert!(long.begins(now) < DateTime::<Utc>::UNIX_EPOCH);
     }
 }

@@ -46,9 +46,9 @@ fn page(runbook: &Runbook) -> String {
     for (number, step) in (1..).zip(&runbook.steps) {
         page.gap();
         page.text(&format!("{number}. {}", step.text));
-        if !step.commands.is_empty() {
-            page.commands(&step.commands);
-        }
+        step.commands
+            .iter()
+            .for_each(|command| page.command(command));
     }
     page.title("SECRETS TO ENTER AGAIN");
     if runbook.secrets.is_empty() {

@@ -190,7 +190,11 @@ fn steps(
         });
     }
     steps.push(RunbookStep {
-        text: "Bring the newest archive into that folder, from one of the places above.".to_owned(),
+        text: match is_sealed(KitSeal::Keys) {
+            true => "Bring the newest archive into that folder, from one of the places above.",
+            false => "Bring the newest archive into an empty folder, from one of the places above.",
+        }
+        .to_owned(),
         commands: Vec::new(),
     });
     steps.push(RunbookStep {
