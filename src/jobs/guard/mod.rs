@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Before each step the run notes what it is at ([`note`]). If it is killed, the import itself is ended by its journal,
-//! and the next hookshot says whether the service is to be started ([`reminder`]).
+//! and the next hookshot says whether the service is to be started (`reminder`).
 
 mod guarded;
 pub mod health;

@@ -47,7 +47,7 @@ pub struct PresentDatabase {
     pub check: Option<CheckDepth>,
 }
 
-/// Reads the state that was entered. Fails as an export does, with [`Kind::Database`] for a database that is not good.
+/// Reads the state that was entered. Fails as an export does, with [`Kind::Snapshot`] for a database that is not good.
 /// Nothing but temporary copies is written, but commands of sources run.
 pub fn read_state(context: &Context, entered: &Entered) -> Result<PresentState> {
     entered.settings.mask_secrets(&context.runner.masks);
