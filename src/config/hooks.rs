@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::reader::{Section, did_you_mean};
-use crate::model::{quantity::TimeLimit, user_command::UserCommand};
+use crate::model::{job::Job, quantity::TimeLimit, user_command::UserCommand};
 
 /// The time limit of a command around a job, unless the configuration says otherwise.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(600);
@@ -86,6 +86,17 @@ impl Operation {
         ("prune", Operation::Prune),
         ("protect", Operation::Protect),
     ];
+
+    /// Returns the operation of the runs of a job.
+    pub fn of(job: Job) -> Operation {
+        match job {
+            Job::Drill => Operation::Drill,
+            Job::Prune => Operation::Prune,
+            Job::Protect => Operation::Protect,
+            // The looks at destinations have no hooks.
+            Job::Backup | Job::Verify | Job::Status => Operation::Backup,
+        }
+    }
 
     /// Returns its name in the configuration and in `HOOKSHOT_OPERATION`.
     pub fn name(self) -> &'static str {

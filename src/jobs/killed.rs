@@ -32,19 +32,14 @@ pub fn close(
     runs: &mut [RunRecord],
     job: Job,
 ) {
-    let (operation, hint) = match job {
-        Job::Drill => (
-            Operation::Drill,
-            "nothing of it is left; look for a power cut, a full memory (`dmesg`), or a time limit of the unit",
-        ),
-        Job::Protect => (
-            Operation::Protect,
-            "look at the service, and at the archive of before the upgrade",
-        ),
-        _ => (
-            Operation::Backup,
-            "the next run delivers what it made; look for a power cut, a full memory (`dmesg`), or a time limit of the unit",
-        ),
+    let hint = match job {
+        Job::Drill => {
+            "nothing of it is left; look for a power cut, a full memory (`dmesg`), or a time limit of the unit"
+        }
+        Job::Protect => "look at the service, and at the archive of before the upgrade",
+        _ => {
+            "the next run delivers what it made; look for a power cut, a full memory (`dmesg`), or a time limit of the unit"
+        }
     };
     let is_killed = |run: &&mut RunRecord| run.job == job && run.result == RunResult::Running;
     for run in runs.iter_mut().filter(is_killed) {
@@ -71,7 +66,7 @@ pub fn close(
             continue;
         }
         let run_id = run.run_id.clone();
-        let mut hooks = Hooks::new(context, settings, operation, &run_id);
+        let mut hooks = Hooks::new(context, settings, Operation::of(job), &run_id);
         for stage in [Stage::After, Stage::Failure, Stage::Finally] {
             hooks.after(stage, &outcome);
         }

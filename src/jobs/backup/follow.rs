@@ -8,10 +8,10 @@ use super::{
     place::Place,
     request::OldArchives,
     run::Run,
-    undone::Work,
 };
 use crate::{
     error::{Failure, Kind},
+    jobs::undone::Undone,
     model::{
         health::OWN_PREFIX,
         run_record::{DestinationRecord, RunRecord},
@@ -27,7 +27,7 @@ impl Run<'_> {
         &self,
         runs: &[RunRecord],
         record: &mut RunRecord,
-        work: &mut Work,
+        undone: &mut Undone,
     ) -> Result<()> {
         let mut deliveries = CatchUp::new(self.context, self.settings, runs, &self.holders);
         for (place, destination) in self.places.iter().zip(&mut record.destinations) {
@@ -36,11 +36,11 @@ impl Run<'_> {
             }
             // A run that found nothing changed compared with the newest archive.
             if record.skipped.is_none() {
-                self.look_before(runs, place, destination, work)?;
+                self.look_before(runs, place, destination, undone)?;
             }
             let mut owed = catch_up::owed(self.context, self.settings, runs, &place.name);
             owed.retain(|owed| record.archive.as_ref() != Some(&owed.name));
-            work.leave(deliveries.bring_all(&owed, place, destination)?);
+            undone.add(deliveries.bring_all(&owed, place, destination)?);
         }
         if self.request.old_archives == OldArchives::Keep {
             return Ok(());
@@ -54,7 +54,7 @@ impl Run<'_> {
                 Ok(None) => {}
                 Ok(Some(failure)) => {
                     let message = format!("{}: {}", place.name, failure.message);
-                    work.leave_to_user(message, failure.hint);
+                    undone.add_with(message, failure.hint);
                 }
                 Err(error) => {
                     let failure = Failure::of(&error);
@@ -62,7 +62,7 @@ impl Run<'_> {
                         return Err(error);
                     }
                     let reason = failure.message;
-                    work.leave([format!("{} was not pruned: {reason}", place.name)]);
+                    undone.add([format!("{} was not pruned: {reason}", place.name)]);
                     self.context.tell(JobEvent::NotPruned {
                         destination: place.name.clone(),
                         reason,
@@ -79,7 +79,7 @@ impl Run<'_> {
         runs: &[RunRecord],
         place: &Place,
         destination: &mut DestinationRecord,
-        work: &mut Work,
+        undone: &mut Undone,
     ) -> Result<()> {
         let known = known_at(runs, &place.name);
         let own = destination.archive.as_deref();
@@ -90,7 +90,7 @@ impl Run<'_> {
                 self.context.tell(JobEvent::SharedPrefix {
                     message: message.clone(),
                 });
-                work.leave_to_user(message, Some(OWN_PREFIX.to_owned()));
+                undone.add_with(message, Some(OWN_PREFIX.to_owned()));
                 destination.foreign = Some(found);
                 Ok(())
             }

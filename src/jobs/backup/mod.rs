@@ -22,7 +22,6 @@ mod run;
 mod several;
 mod tiers;
 mod unchanged;
-mod undone;
 
 pub use self::{
     begin::{backup, later},

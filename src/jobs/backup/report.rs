@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::{
     error::Failure,
-    jobs::{hooks::HookReport, notify::NotificationOutcome},
+    jobs::{hooks::HookReport, notify::NotificationOutcome, recorded::Ended},
     model::{
         change_counts::ChangeCounts,
-        run_record::{DestinationRecord, RunRecord, RunResult, SkipReason},
+        run_record::{DestinationRecord, RunResult, SkipReason},
         written::rfc3339,
     },
 };
@@ -44,25 +44,21 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// Returns the report of a run that ended as `record` says.
-    pub fn of(
-        record: &RunRecord,
-        hooks: Vec<HookReport>,
-        notifications: Vec<NotificationOutcome>,
-        failure: Option<Failure>,
-    ) -> BackupReport {
+    /// Returns the report of a run that ended in `failure`, if it did.
+    pub fn of(ended: Ended, failure: Option<Failure>) -> BackupReport {
+        let record = ended.record;
         BackupReport {
-            run_id: record.run_id.clone(),
+            run_id: record.run_id,
             result: record.result,
             skipped: record.skipped,
             started_at: rfc3339(record.started_at),
             duration_seconds: record.duration_seconds.unwrap_or_default(),
-            archive: record.archive.clone(),
+            archive: record.archive,
             size_bytes: record.size_bytes,
             entries: record.entries,
-            destinations: record.destinations.clone(),
-            hooks,
-            notifications,
+            destinations: record.destinations,
+            hooks: ended.hooks,
+            notifications: ended.notifications,
             failure,
         }
     }

@@ -45,7 +45,7 @@ pub fn drill(context: &Context, choices: &Choices, request: &DrillRequest) -> Re
             .config_exists
             .then(|| History::of(context, &settings)),
     };
-    run.execute()
+    Ok(run.execute())
 }
 
 /// Refuses a temporary folder within the state: a restore there would change it.

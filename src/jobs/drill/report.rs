@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::{
     error::Failure,
-    jobs::{hooks::HookReport, notify::NotificationOutcome},
+    jobs::{hooks::HookReport, notify::NotificationOutcome, recorded::Ended},
     model::{
         drill_record::DrillRecord,
-        run_record::{RunRecord, RunResult, SkipReason},
+        run_record::{RunResult, SkipReason},
         written::rfc3339,
     },
 };
@@ -38,13 +38,9 @@ pub struct DrillReport {
 }
 
 impl DrillReport {
-    /// Returns the report of a run that ended as `record` says.
-    pub fn of(
-        record: RunRecord,
-        hooks: Vec<HookReport>,
-        notifications: Vec<NotificationOutcome>,
-        failure: Option<Failure>,
-    ) -> DrillReport {
+    /// Returns the report of a run that ended in `failure`, if it did.
+    pub fn of(ended: Ended, failure: Option<Failure>) -> DrillReport {
+        let record = ended.record;
         DrillReport {
             run_id: record.run_id,
             result: record.result,
@@ -52,8 +48,8 @@ impl DrillReport {
             started_at: rfc3339(record.started_at),
             duration_seconds: record.duration_seconds.unwrap_or_default(),
             drills: record.drills,
-            hooks,
-            notifications,
+            hooks: ended.hooks,
+            notifications: ended.notifications,
             failure,
         }
     }

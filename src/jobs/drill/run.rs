@@ -11,23 +11,18 @@ use super::{
 };
 use crate::{
     catalog::input::ArchiveInput,
-    config::{
-        Choices, Settings,
-        hooks::{Operation, Stage},
-    },
+    config::{Choices, Settings},
     context::Context,
     disk::sandbox::Sandbox,
     error::{Failure, Kind},
     jobs::{
         history::History,
-        hooks::{Begin, Hooks, WorkOutcome},
-        killed, known_secrets, metrics,
-        notify::{self, NotificationOutcome},
+        known_secrets,
+        recorded::{JobWork, Recorded},
     },
     model::{
         drill_record::DrillRecord,
-        occasion::Occasion,
-        run_record::{DestinationRecord, Job, RunRecord, RunResult, SkipReason},
+        run_record::{DestinationRecord, Job, RunRecord, RunResult},
     },
     ops::drill::{ImportCommands, RestoredState, rehearse},
     verbs::for_attempt,
@@ -46,101 +41,35 @@ pub struct Run<'a> {
     pub history: Option<History>,
 }
 
+/// The work of one drill, and its verdict so far.
+struct Work<'a> {
+    run: &'a Run<'a>,
+    verdict: Verdict,
+}
+
 impl Run<'_> {
     /// Runs the drill. Every failure after its beginning is in the report.
-    pub fn execute(&self) -> Result<DrillReport> {
-        let mut verdict = Verdict::default();
-        self.close_killed(&mut verdict);
-        let schema = &self.settings.schema;
-        let mut record = RunRecord {
+    pub fn execute(&self) -> DrillReport {
+        let mut work = Work {
+            run: self,
+            verdict: Verdict::default(),
+        };
+        let recorded = Recorded {
+            context: self.context,
+            settings: self.settings,
+            history: self.history.as_ref(),
+        };
+        let record = RunRecord {
             host: self.context.hostname.clone(),
-            app: Some(schema.app.clone()),
+            app: Some(self.settings.schema.app.clone()),
             ..RunRecord::begun(new_run_id(), Job::Drill, self.context.now)
         };
-        self.append(&record, &mut verdict);
-        let mut notifications = self.notify(&record);
-        let run_id = record.run_id.clone();
-        let mut hooks = Hooks::new(self.context, self.settings, Operation::Drill, &run_id);
-        match hooks.before() {
-            Begin::Go => {
-                verdict.end = self.work(&mut record, &mut verdict).err();
-                self.settle(&mut record, &verdict);
-                hooks.after(Stage::After, &outcome(&record));
-            }
-            Begin::Skip => record.skipped = Some(SkipReason::Hook),
-            Begin::Failed(failure) => verdict.end = Some(failure),
-        }
-        verdict.undone.append(&mut hooks.faults);
-        self.settle(&mut record, &verdict);
-        match record.result {
-            RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
-            RunResult::Partial | RunResult::Failure => {
-                hooks.after(Stage::Failure, &outcome(&record));
-            }
-            RunResult::Running | RunResult::Skipped => {}
-        }
-        hooks.after(Stage::Finally, &outcome(&record));
-        verdict.undone.append(&mut hooks.faults);
-        self.settle(&mut record, &verdict);
-        self.append(&record, &mut verdict);
-        self.settle(&mut record, &verdict);
-        self.write_metrics(&mut record, &mut verdict);
-        let reports = std::mem::take(&mut hooks.reports);
-        notifications.extend(self.notify(&record));
-        let failure = verdict.failure();
-        let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
-        Ok(DrillReport::of(record, reports, notifications, failure))
-    }
-
-    /// Ends the records of drills that were killed, and their probes.
-    fn close_killed(&self, verdict: &mut Verdict) {
-        let Some(history) = &self.history else {
-            return;
-        };
-        match history.read() {
-            Ok(mut runs) => {
-                let (context, settings) = (self.context, self.settings);
-                killed::close(context, settings, history, &mut runs, Job::Drill);
-            }
-            Err(error) => self.incomplete(&error, verdict),
-        }
-    }
-
-    /// Writes the metrics to `prometheus_file`, if the configuration names one. They tell of this run, so they come after
-    /// its record. If that fails, another record says so: history and exit code are one.
-    fn write_metrics(&self, record: &mut RunRecord, verdict: &mut Verdict) {
-        if self.history.is_some()
-            && let Err(failure) = metrics::publish(self.context, self.settings)
-        {
-            verdict.undone.push(failure.message);
-            self.settle(record, verdict);
-            self.append(record, verdict);
-        }
-    }
-
-    fn append(&self, record: &RunRecord, verdict: &mut Verdict) {
-        if let Some(history) = &self.history
-            && let Err(error) = history.append(record)
-        {
-            self.incomplete(&error, verdict);
-        }
-    }
-
-    fn incomplete(&self, error: &anyhow::Error, verdict: &mut Verdict) {
-        let reason = format!("{error:#}");
-        let fault = format!("the history is not complete: {reason}");
-        if !verdict.undone.contains(&fault) {
-            verdict.undone.push(fault);
-        }
-        self.context.tell(JobEvent::HistoryFails { reason });
-    }
-
-    fn notify(&self, record: &RunRecord) -> Vec<NotificationOutcome> {
-        notify::send(self.context, self.settings, Occasion::of(record), record)
+        let ended = recorded.run(record, None, &mut work);
+        DrillReport::of(ended, work.failure())
     }
 
     /// Rehearses the restore of each archive. Only an interruption ends it before the last one.
-    fn work(&self, record: &mut RunRecord, verdict: &mut Verdict) -> Result<(), Failure> {
+    fn rehearse(&self, record: &mut RunRecord, verdict: &mut Verdict) -> Result<(), Failure> {
         let mut attempts = 0;
         for word in &self.words {
             let chosen = choose(self.context, self.settings, word, self.request.which);
@@ -271,11 +200,23 @@ impl Run<'_> {
         drill.probe = Some(probed.record);
         Ok(probed.failure)
     }
+}
 
-    /// Writes the present outcome into the record.
-    fn settle(&self, record: &mut RunRecord, verdict: &Verdict) {
-        let failure = verdict.failure();
-        let failure = failure.map(|failure| known_secrets::masked(self.context, failure));
+impl JobWork for Work<'_> {
+    fn work(&mut self, _runs: &[RunRecord], record: &mut RunRecord) {
+        self.verdict.end = self.run.rehearse(record, &mut self.verdict).err();
+    }
+
+    fn fail(&mut self, failure: Failure, _record: &mut RunRecord) {
+        self.verdict.end = Some(failure);
+    }
+
+    fn leave(&mut self, undone: Vec<String>) {
+        self.verdict.undone.add(undone);
+    }
+
+    fn settle(&self, record: &mut RunRecord) {
+        let failure = self.failure();
         record.result = match &failure {
             None if record.skipped.is_some() => RunResult::Skipped,
             None => RunResult::Success,
@@ -285,12 +226,20 @@ impl Run<'_> {
         record.exit_code = Some(failure.as_ref().map_or(0, |failure| failure.kind.code()));
         record.error = failure.as_ref().map(|failure| failure.message.clone());
         record.hint = failure.and_then(|failure| failure.hint);
-        record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
+        record.duration_seconds = Some(self.run.context.begun.elapsed().as_secs_f64());
         // Several archives have no name in common.
         if let [drill] = &record.drills[..] {
             record.archive.clone_from(&drill.archive);
             record.size_bytes = drill.bytes;
         }
+    }
+}
+
+impl Work<'_> {
+    /// Returns the failure that decides on result and exit code, if there is one.
+    fn failure(&self) -> Option<Failure> {
+        let failure = self.verdict.failure()?;
+        Some(known_secrets::masked(self.run.context, failure))
     }
 }
 
@@ -326,15 +275,5 @@ fn named(input: &ArchiveInput, failure: Failure) -> Failure {
     Failure {
         message: format!("{shown}: {}", failure.message),
         ..failure
-    }
-}
-
-/// Returns the outcome that hooks are told.
-fn outcome(record: &RunRecord) -> WorkOutcome {
-    WorkOutcome {
-        result: Some(record.result),
-        exit_code: Some(record.exit_code.unwrap_or_default()),
-        archive: record.archive.clone(),
-        error: record.error.clone(),
     }
 }

@@ -1,6 +1,9 @@
 //! The verdict on a drill: the worst of its failures.
 
-use crate::error::{Failure, Kind};
+use crate::{
+    error::{Failure, Kind},
+    jobs::undone::Undone,
+};
 
 /// The failures of a drill, collected while it goes on.
 #[derive(Default)]
@@ -12,24 +15,15 @@ pub struct Verdict {
     /// The number of archives, and of destinations that could not be read.
     pub count: usize,
     /// The faults of hooks, of the history and of metrics.
-    pub undone: Vec<String>,
+    pub undone: Undone,
 }
 
 impl Verdict {
     /// Returns the failure that decides on result and exit code, if there is one.
     pub fn failure(&self) -> Option<Failure> {
-        let mut failure = match (&self.end, self.worst()) {
-            (Some(end), _) => end.clone(),
-            (None, Some(worst)) => worst,
-            (None, None) => return self.partial(),
-        };
-        if !self.undone.is_empty() {
-            if failure.faults.is_empty() {
-                failure.faults.push(failure.message.clone());
-            }
-            failure.faults.extend(self.undone.iter().cloned());
-        }
-        Some(failure)
+        let failure = self.end.clone().or_else(|| self.worst());
+        self.undone
+            .verdict(failure, "the restores themselves were good")
     }
 
     /// Returns the worst failure; of several, it names the number and all of them.
@@ -46,17 +40,6 @@ impl Verdict {
             faults: faults.collect(),
             ..worst.clone()
         })
-    }
-
-    fn partial(&self) -> Option<Failure> {
-        let first = self.undone.first()?;
-        let message = match self.undone.len() {
-            1 => first.clone(),
-            count => format!("{count} parts were left undone: {first}"),
-        };
-        let hint = "the restores themselves were good";
-        let failure = Failure::new(Kind::Partial, message).hint(hint);
-        Some(failure.faults(self.undone.clone()))
     }
 }
 
@@ -78,12 +61,14 @@ mod tests {
     use super::*;
 
     fn code(kinds: &[Kind], count: usize, undone: &[&str]) -> Option<(u8, usize)> {
-        let verdict = Verdict {
-            end: None,
+        let mut verdict = Verdict {
             failures: kinds.iter().map(|kind| Failure::new(*kind, "x")).collect(),
             count,
-            undone: undone.iter().map(|&text| text.to_owned()).collect(),
+            ..Verdict::default()
         };
+        verdict
+            .undone
+            .add(undone.iter().map(|&text| text.to_owned()));
         let failure = verdict.failure()?;
         Some((failure.kind.code(), failure.faults.len()))
     }

@@ -100,7 +100,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Ends the run: nothing of it is left to tell.
-    pub fn end(self) {
+    pub fn end(&self) {
         if self.is_noted
             && exists(&self.file)
             && let Err(error) = forget(&self.file)

@@ -14,10 +14,7 @@ use super::{
 use crate::{
     catalog::target::Target,
     config::{
-        Choices, Settings,
-        hooks::{Operation, Stage},
-        import::HealthCheck,
-        open_secrets::mask_command,
+        Choices, Settings, hooks::Operation, import::HealthCheck, open_secrets::mask_command,
         read_text,
     },
     context::Context,
@@ -26,21 +23,20 @@ use crate::{
         backup::Place,
         guard::{note::Guard, quiet, service::Service},
         history::History,
-        hooks::{Begin, Hooks, WorkOutcome},
-        killed, known_secrets,
+        known_secrets,
         lock::lock,
-        metrics,
-        notify::{self, NotificationOutcome},
+        notify,
+        recorded::{Ended, JobWork, Recorded},
+        undone::Undone,
     },
     machine::enter::{Need, recover},
     model::{
         entry_name::printable,
-        occasion::Occasion,
-        run_record::{Job, RunRecord, RunResult, SkipReason},
+        run_record::{Job, RunRecord, RunResult},
         written::rfc3339,
     },
     verbs::for_attempt,
-    work::{events::JobEvent, run_id::new_run_id},
+    work::run_id::new_run_id,
 };
 
 /// Runs a command with the safety net of an archive. Fails if it could not begin: then nothing was run, and nothing is
@@ -73,7 +69,7 @@ pub fn protect(
     let guard = Guard::begin(context, &settings, "protect", service.start_shown())?;
     let words = request.command.iter();
     let words = words.map(|word| context.runner.masked(&printable(&word.to_string_lossy())));
-    let work = Work {
+    let mut work = Work {
         context,
         choices,
         settings: &settings,
@@ -96,17 +92,25 @@ pub fn protect(
             reason: None,
             rollback: None,
             failure: None,
+            undone: Undone::default(),
             code: None,
             is_open: false,
         },
     };
-    let run = Run {
+    let history = History::of(context, &settings);
+    let recorded = Recorded {
         context,
         settings: &settings,
-        run_id: &run_id,
-        history: History::of(context, &settings),
+        history: Some(&history),
     };
-    Ok(run.execute(work))
+    let record = RunRecord {
+        destinations: work.places.iter().map(Place::record).collect(),
+        host: context.hostname.clone(),
+        app: Some(settings.schema.app.clone()),
+        ..RunRecord::begun(run_id.clone(), Job::Protect, context.now)
+    };
+    let ended = recorded.run(record, None, &mut work);
+    Ok(report(ended, work))
 }
 
 /// Returns the destinations of the archive: those of `[backup] to`, else the folder beside the state.
@@ -117,121 +121,32 @@ fn places(settings: &Settings) -> Result<Vec<Place>> {
     }
 }
 
-struct Run<'a> {
-    context: &'a Context,
-    settings: &'a Settings,
-    run_id: &'a str,
-    history: History,
-}
-
-impl Run<'_> {
-    fn execute(&self, mut work: Work<'_>) -> ProtectReport {
-        let context = self.context;
-        let mut undone = Vec::new();
-        let read = self.history.read();
-        let mut runs = read.unwrap_or_else(|error| {
-            self.incomplete(&error, &mut undone);
-            Vec::new()
-        });
-        killed::close(
-            context,
-            self.settings,
-            &self.history,
-            &mut runs,
-            Job::Protect,
-        );
-        let mut record = RunRecord {
-            destinations: work.places.iter().map(Place::record).collect(),
-            host: context.hostname.clone(),
-            app: Some(self.settings.schema.app.clone()),
-            ..RunRecord::begun(self.run_id.to_owned(), Job::Protect, context.now)
-        };
-        self.append(&record, &mut undone);
-        let mut notifications = self.notify(&record);
-        let mut hooks = Hooks::new(context, self.settings, Operation::Protect, self.run_id);
-        match hooks.before() {
-            Begin::Go => {
-                if let Err(error) = work.execute(&mut record) {
-                    let failure = Failure::of(&error);
-                    work.outcome.failure = Some(self.interrupted(&work, failure));
-                }
-                self.settle(&mut record, &work.outcome);
-                hooks.after(Stage::After, &outcome(&record));
-            }
-            Begin::Skip => record.skipped = Some(SkipReason::Hook),
-            Begin::Failed(failure) => work.outcome.failure = Some(failure),
-        }
-        undone.append(&mut hooks.faults);
-        work.outcome.leave(&undone);
-        self.settle(&mut record, &work.outcome);
-        match record.result {
-            RunResult::Success => hooks.after(Stage::Success, &outcome(&record)),
-            RunResult::Partial | RunResult::Failure => {
-                hooks.after(Stage::Failure, &outcome(&record));
-            }
-            RunResult::Running | RunResult::Skipped => {}
-        }
-        hooks.after(Stage::Finally, &outcome(&record));
-        undone.append(&mut hooks.faults);
-        work.outcome.leave(&undone);
-        self.settle(&mut record, &work.outcome);
-        let Work {
-            mut outcome,
-            service,
-            guard,
-            ..
-        } = work;
-        if !outcome.is_open {
-            guard.end();
-        }
-        self.append(&record, &mut undone);
-        if let Err(failure) = metrics::publish(context, self.settings) {
-            undone.push(failure.message);
-        }
-        let known = record.result;
-        outcome.leave(&undone);
-        self.settle(&mut record, &outcome);
-        if record.result != known {
-            // History and exit code are one.
-            self.append(&record, &mut undone);
-        }
-        notifications.extend(self.notify(&record));
-        ProtectReport {
-            run_id: record.run_id,
-            result: record.result,
-            started_at: rfc3339(record.started_at),
-            duration_seconds: record.duration_seconds.unwrap_or_default(),
-            exit_code: record.exit_code.unwrap_or_default(),
-            archive: outcome.archive,
-            size_bytes: record.size_bytes,
-            destinations: record.destinations,
-            command: outcome.command,
-            state: outcome.state,
-            healthy: outcome.healthy,
-            reason: outcome.reason,
-            steps: service.steps,
-            rollback: outcome.rollback,
-            hooks: std::mem::take(&mut hooks.reports),
-            notifications,
-            failure: outcome.failure,
+impl JobWork for Work<'_> {
+    fn work(&mut self, _runs: &[RunRecord], record: &mut RunRecord) {
+        if let Err(error) = self.upgrade(record) {
+            let failure = self.interrupted(Failure::of(&error));
+            self.outcome.failure = Some(failure);
         }
     }
 
-    /// Returns the failure of a run that ended early. After the command, the state stays as it left it.
-    fn interrupted(&self, work: &Work<'_>, mut failure: Failure) -> Failure {
-        if work.outcome.state == KeptState::Kept {
-            failure.message = format!(
-                "{}: the command has ended, and the health of the service is not known",
-                failure.message
-            );
-            failure.hint = Some("nothing was rolled back; look at the service".to_owned());
-        }
-        failure
+    fn fail(&mut self, failure: Failure, _record: &mut RunRecord) {
+        self.outcome.failure = Some(failure);
     }
 
-    /// Writes the present outcome into the record.
-    fn settle(&self, record: &mut RunRecord, outcome: &Outcome) {
-        let failure = outcome.failure.as_ref();
+    fn leave(&mut self, undone: Vec<String>) {
+        self.outcome.undone.add(undone);
+    }
+
+    fn end(&mut self) {
+        if !self.outcome.is_open {
+            self.guard.end();
+        }
+    }
+
+    fn settle(&self, record: &mut RunRecord) {
+        let outcome = &self.outcome;
+        let verdict = outcome.verdict();
+        let failure = verdict.as_ref();
         let code = outcome.code.or(failure.map(|failure| failure.kind.code()));
         record.exit_code = Some(code.unwrap_or_default());
         record.result = match (code, failure.map(|failure| failure.kind)) {
@@ -259,30 +174,45 @@ impl Run<'_> {
             .map(masked);
         record.duration_seconds = Some(self.context.begun.elapsed().as_secs_f64());
     }
+}
 
-    fn append(&self, record: &RunRecord, undone: &mut Vec<String>) {
-        if let Err(error) = self.history.append(record) {
-            self.incomplete(&error, undone);
+impl Work<'_> {
+    /// Returns the failure of a run that ended early. After the command, the state stays as it left it.
+    fn interrupted(&self, mut failure: Failure) -> Failure {
+        if self.outcome.state == KeptState::Kept {
+            failure.message = format!(
+                "{}: the command has ended, and the health of the service is not known",
+                failure.message
+            );
+            failure.hint = Some("nothing was rolled back; look at the service".to_owned());
         }
-    }
-
-    fn incomplete(&self, error: &anyhow::Error, undone: &mut Vec<String>) {
-        let reason = format!("{error:#}");
-        undone.push(format!("the history is not complete: {reason}"));
-        self.context.tell(JobEvent::HistoryFails { reason });
-    }
-
-    fn notify(&self, record: &RunRecord) -> Vec<NotificationOutcome> {
-        notify::send(self.context, self.settings, Occasion::of(record), record)
+        failure
     }
 }
 
-/// Returns the outcome that hooks are told.
-fn outcome(record: &RunRecord) -> WorkOutcome {
-    WorkOutcome {
-        result: Some(record.result),
-        exit_code: Some(record.exit_code.unwrap_or_default()),
-        archive: record.archive.clone(),
-        error: record.error.clone(),
+/// Returns the report of a run that ended.
+fn report(ended: Ended, work: Work<'_>) -> ProtectReport {
+    let (record, failure) = (ended.record, work.outcome.verdict());
+    let Work {
+        outcome, service, ..
+    } = work;
+    ProtectReport {
+        run_id: record.run_id,
+        result: record.result,
+        started_at: rfc3339(record.started_at),
+        duration_seconds: record.duration_seconds.unwrap_or_default(),
+        exit_code: record.exit_code.unwrap_or_default(),
+        archive: outcome.archive,
+        size_bytes: record.size_bytes,
+        destinations: record.destinations,
+        command: outcome.command,
+        state: outcome.state,
+        healthy: outcome.healthy,
+        reason: outcome.reason,
+        steps: service.steps,
+        rollback: outcome.rollback,
+        hooks: ended.hooks,
+        notifications: ended.notifications,
+        failure,
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     jobs::{
         backup::{Place, records},
         guard::{health::Verdict, note::Guard, patiently, quiet, service::Service},
+        undone::Undone,
     },
     machine::{preflight::Force, rehearsal::Rehearsal, report::ApplyReport},
     model::{entry_name::printable, run_record::RunRecord},
@@ -57,6 +58,8 @@ pub struct Outcome {
     pub reason: Option<String>,
     pub rollback: Option<ApplyReport>,
     pub failure: Option<Failure>,
+    /// The parts that are left undone beside it.
+    pub undone: Undone,
     /// The exit code of a command that failed, if the state stays as it left it.
     pub code: Option<u8>,
     /// True if the next hookshot has to tell something of this run.
@@ -64,20 +67,23 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Counts what was left undone, if nothing worse is known.
-    pub fn leave(&mut self, undone: &[String]) {
-        if let Some(first) = undone.first()
-            && self.failure.is_none()
-            && self.code.is_none()
-        {
-            self.failure = Some(Failure::new(Kind::Partial, first.clone()));
+    /// Returns the failure that decides on result and exit code. A command that failed has none if the state stays as it
+    /// left it: its exit code is that of the run.
+    pub fn verdict(&self) -> Option<Failure> {
+        let hint = match self.state {
+            KeptState::Kept => "the upgrade itself is done",
+            _ => "the command was not run",
+        };
+        match self.code {
+            Some(_) => self.failure.clone(),
+            None => self.undone.verdict(self.failure.clone(), hint),
         }
     }
 }
 
 impl Work<'_> {
     /// Exports, runs the command, and brings the state of before back if that failed. `record` gets the archive.
-    pub fn execute(&mut self, record: &mut RunRecord) -> Result<()> {
+    pub fn upgrade(&mut self, record: &mut RunRecord) -> Result<()> {
         let archives = self.export(record)?;
         let archive = self.rehearse(&archives)?;
         self.guard.name_archive(Some(archive.shown()));
