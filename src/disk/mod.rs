@@ -19,6 +19,7 @@ pub mod owed;
 mod paths;
 pub mod publish;
 pub mod range_lock;
+pub mod removal;
 pub mod sandbox;
 pub mod staging;
 pub mod survey;

@@ -11,6 +11,7 @@ use rustix::{
 use super::{
     folder_of,
     mounts::{Mounts, is_same_mount},
+    removal::remove_tree,
     rename_to_nothing,
 };
 
@@ -35,7 +36,7 @@ pub fn is_fixed_by_overlay(path: &Path, scratch: &Path) -> Result<bool> {
     let pid = std::process::id();
     let probe = folder.join(format!(".hookshot-{pid:x}-0.probe"));
     let asked = ask(path, &probe);
-    let _ = fs::remove_dir_all(&probe);
+    let _ = remove_tree(&probe);
     match asked {
         Err(Errno::XDEV) => Ok(true),
         Err(_) => Ok(false),

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::{
     paths::rename_to_nothing,
+    removal::remove_tree,
     staging::{DRILL, Staging},
-    tree::remove_built,
 };
 
 /// A private folder, 0700, with the folder that stands for `/`, and one for temporary files. It goes with everything in
@@ -51,9 +51,17 @@ impl Sandbox {
         entries.is_ok_and(|mut entries| entries.next().is_none())
     }
 
+    /// Removes it. Mounts in it stay as they are, and so does the folder then: the error names them.
+    pub fn remove(self) -> Result<()> {
+        // One that cannot be removed is not tried twice.
+        self.staging.keep();
+        let path = self.staging.path();
+        remove_tree(path).with_context(|| format!("cannot remove {}", path.display()))
+    }
+
     /// Leaves what was restored in a folder beside this one whose name begins with `name`, and returns its path. No
     /// hookshot removes it.
-    pub fn keep(self, name: &str) -> Result<PathBuf> {
+    pub fn keep(&self, name: &str) -> Result<PathBuf> {
         let folder = self.staging.path().with_file_name(name);
         let mut number = 0u32;
         loop {
@@ -73,13 +81,6 @@ impl Sandbox {
             }
             number = number.checked_add(1).context("no name is free")?;
         }
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Restored folders may have modes that forbid it, and then the folder's own removal fails.
-        let _ = remove_built(self.staging.path());
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
         }
         assert_eq!(names().len(), 2);
         for name in ["kept", "kept.1"] {
-            remove_built(&scratch.path().join(name)).expect("removed");
+            remove_tree(&scratch.path().join(name)).expect("removed");
         }
     }
 }

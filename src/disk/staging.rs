@@ -17,6 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use rustix::fs::{self as sys, Mode, OFlags};
 
+use super::removal::remove_tree;
 use crate::{model::entry_name::EntryName, work::space};
 
 /// A folder, 0700, whose files are 0600; it goes with everything in it when it is dropped, unless it is kept.
@@ -266,7 +267,9 @@ fn sweep_one(scratch: &Path, path: &Path, unique: &str, what: &str) {
     let pid = || u32::from_str_radix(unique.split_once('-')?.0, 16).ok();
     let is_dead = || pid().is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
     if is_told || is_dead() {
-        let _ = super::tree::remove_built(path);
+        if let Err(error) = remove_tree(path) {
+            tracing::warn!(folder = %path.display(), %error, "The folder of a run that was killed could not be removed");
+        }
     }
 }
 
@@ -281,7 +284,7 @@ impl Drop for Staging {
             return;
         }
         // A transaction that ended has removed it already.
-        if let Err(error) = std::fs::remove_dir_all(&self.path)
+        if let Err(error) = remove_tree(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(folder = %self.path.display(), %error, "The staging folder could not be removed");

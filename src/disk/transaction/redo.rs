@@ -19,7 +19,7 @@ use super::{
     names::volume_of,
     swap::{self, FolderVersion, which},
 };
-use crate::disk::{exists, folder_of, remove_file, survey, sync_folders, tree};
+use crate::disk::{exists, folder_of, removal, remove_file, survey, sync_folders};
 use crate::{
     error::{Failure, Kind},
     model::{digest::Digest, rules::Rules},
@@ -366,7 +366,7 @@ fn remove_litter(journal: &Journal) -> Result<()> {
 /// Removes a file or a folder with everything in it; that it is not there is fine.
 fn remove(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => tree::remove_built(path),
+        Ok(metadata) if metadata.is_dir() => removal::remove_tree(path),
         Ok(_) => fs::remove_file(path),
         // The folder that would hold it is not there either, or is not a folder.
         Err(error)

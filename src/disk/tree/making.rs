@@ -330,7 +330,7 @@ mod tests {
                 makers.add(file);
             }
             drop(makers);
-            fs::remove_dir_all(folder.path()).expect("removed");
+            crate::disk::removal::remove_tree(folder.path()).expect("removed");
         }
     }
 }

@@ -29,7 +29,6 @@ use anyhow::{Context as _, Result};
 use rustix::{
     fs::{self as sys, AtFlags, CWD, Mode, OFlags, RenameFlags},
     io::Errno,
-    process::geteuid,
 };
 
 use self::{
@@ -45,6 +44,7 @@ pub use self::{
     release::release,
 };
 use crate::{
+    disk::removal::remove_tree,
     error::{Failure, Kind},
     model::{
         entry_name::EntryName,
@@ -116,7 +116,7 @@ pub fn restore(
     let (unrestored, top) = restore_unsynced(restoring, lines)?;
     let synced = top.sync();
     if synced.is_err() {
-        let _ = remove_built(restoring.place);
+        let _ = remove_tree(restoring.place);
     }
     synced.map(|()| unrestored)
 }
@@ -133,29 +133,9 @@ pub fn restore_unsynced(
         .with_context(|| format!("cannot open {}", place.display()));
     let built = top.and_then(|top| Ok((build(restoring, begun, &top, lines)?, top)));
     if built.is_err() {
-        let _ = remove_built(place);
+        let _ = remove_tree(place);
     }
     built
-}
-
-/// Removes a directory that was built, or a part of it. Some of its folders may have modes already that forbid it.
-pub fn remove_built(place: &Path) -> io::Result<()> {
-    let removed = std::fs::remove_dir_all(place);
-    // Modes do not hinder root, and root must follow no link that another user puts there meanwhile.
-    if removed.is_ok() || geteuid().is_root() {
-        return removed;
-    }
-    let open = |path: &Path| {
-        let _ = sys::chmod(path, Mode::RWXU);
-    };
-    open(place);
-    super::below::visit_below(place, &|_, _| true, &mut |path, metadata| {
-        if metadata.is_dir() {
-            open(path);
-        }
-        std::ops::ControlFlow::Continue(())
-    });
-    std::fs::remove_dir_all(place)
 }
 
 /// Gives a directory that was built beside `target` its name, durable when this returns. What has the name already
@@ -163,7 +143,7 @@ pub fn remove_built(place: &Path) -> io::Result<()> {
 pub fn publish(place: &Path, target: &Path) -> io::Result<()> {
     match super::rename_to_nothing(place, target) {
         Err(error) => {
-            let _ = remove_built(place);
+            let _ = remove_tree(place);
             Err(error)
         }
         Ok(()) => super::sync_folder(&super::folder_of(target)),

@@ -41,6 +41,18 @@ pub struct Run<'a> {
     pub history: Option<History>,
 }
 
+/// The advice for a sandbox that could not be removed.
+const HOLDS_SECRETS: &str = "the folder holds secrets: remove it; the next run tries again";
+
+/// The outcome for one archive.
+struct Drilled {
+    record: DrillRecord,
+    /// The failure of the archive or of the probe.
+    failure: Option<Failure>,
+    /// The reason why the sandbox is still there, if it is.
+    left: Option<String>,
+}
+
 /// The work of one drill, and its verdict so far.
 struct Work<'a> {
     run: &'a Run<'a>,
@@ -77,11 +89,16 @@ impl Run<'_> {
                 self.context.stop.check()?;
                 let context = for_attempt(self.context, attempts);
                 attempts += 1;
-                let (drill, failure) = self.one(&context, chosen, &record.run_id)?;
+                let drilled = self.one(&context, chosen, &record.run_id)?;
                 verdict.count += 1;
-                add_destination(record, &drill);
-                record.drills.push(drill);
-                verdict.failures.extend(failure);
+                add_destination(record, &drilled.record);
+                record.drills.push(drilled.record);
+                verdict.failures.extend(drilled.failure);
+                if let Some(left) = drilled.left {
+                    verdict
+                        .undone
+                        .add_with(left, Some(HOLDS_SECRETS.to_owned()));
+                }
             }
         }
         Ok(())
@@ -93,12 +110,16 @@ impl Run<'_> {
         context: &Context,
         chosen: ChosenArchive,
         run_id: &str,
-    ) -> Result<(DrillRecord, Option<Failure>), Failure> {
-        let mut drill = DrillRecord {
-            archive: chosen.archive,
-            destination: chosen.destination,
-            bytes: chosen.bytes,
-            ..DrillRecord::default()
+    ) -> Result<Drilled, Failure> {
+        let mut drilled = Drilled {
+            record: DrillRecord {
+                archive: chosen.archive,
+                destination: chosen.destination,
+                bytes: chosen.bytes,
+                ..DrillRecord::default()
+            },
+            failure: None,
+            left: None,
         };
         let failure = match chosen.input {
             Err(failure) => Some(failure),
@@ -106,7 +127,7 @@ impl Run<'_> {
                 context.tell(JobEvent::Drills {
                     archive: input.shown(),
                 });
-                match self.restore(context, &input, run_id, &mut drill) {
+                match self.restore(context, &input, run_id, &mut drilled) {
                     Ok(failure) => failure,
                     Err(error) => Some(named(&input, Failure::of(&error))),
                 }
@@ -117,10 +138,10 @@ impl Run<'_> {
         {
             return Err(failure.clone());
         }
-        drill.error = failure
+        drilled.record.error = failure
             .as_ref()
             .map(|failure| context.runner.masked(&failure.message));
-        Ok((drill, failure))
+        Ok(Drilled { failure, ..drilled })
     }
 
     /// Restores an archive into a sandbox, runs the probe, and removes the sandbox. Returns the failure of the probe.
@@ -129,10 +150,11 @@ impl Run<'_> {
         context: &Context,
         input: &ArchiveInput,
         run_id: &str,
-        drill: &mut DrillRecord,
+        drilled: &mut Drilled,
     ) -> Result<Option<Failure>> {
+        let drill = &mut drilled.record;
         let sandbox = Sandbox::create(&context.scratch)?;
-        let result = self.within(context, &sandbox, input, run_id, drill);
+        let mut result = self.within(context, &sandbox, input, run_id, drill);
         // Nothing tells of what an interrupted drill would leave.
         let is_interrupted = (result.as_ref().err())
             .is_some_and(|error| matches!(Failure::of(error).kind, Kind::Interrupted(_)));
@@ -144,8 +166,13 @@ impl Run<'_> {
                     let warning = format!("the restored state is not kept: {error:#}");
                     drill.warnings.push(context.runner.masked(&warning));
                 }
-                Err(error) => return Err(error),
+                Err(error) => result = Err(error),
             }
+        }
+        if !is_interrupted && let Err(error) = sandbox.remove() {
+            let left = context.runner.masked(&format!("{error:#}"));
+            drill.warnings.push(left.clone());
+            drilled.left = Some(left);
         }
         result
     }

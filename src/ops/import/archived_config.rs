@@ -23,6 +23,7 @@ use crate::{
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
+        written::quoted,
     },
 };
 
@@ -115,16 +116,6 @@ impl ArchivedConfig {
         );
         Some(Failure::new(Kind::Usage, message).hint(hint))
     }
-}
-
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "/._-@:=,+%".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// An archive's configuration that does not replace this machine's.
@@ -281,11 +272,5 @@ mod tests {
             .expect("another");
         drop(beside.lay(&Events::default()).expect("laid"));
         assert_eq!(folder.path().read_dir().expect("a folder").count(), 1);
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("/root/a-1.tar.gz"), "/root/a-1.tar.gz");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
     }
 }

@@ -29,12 +29,13 @@ use self::{
     unresolved::name_unresolved,
 };
 pub use self::{
-    archived_config::{Archived, ArchivedConfig, archived_config, quoted},
+    archived_config::{Archived, ArchivedConfig, archived_config},
     present::is_present,
     request::{ImportRequest, KeepStaging},
     selection::Selection,
     waiting::{is_busy, wait_until_idle},
 };
+pub use crate::model::written::quoted;
 use crate::{
     catalog::{
         dates,
