@@ -5,7 +5,7 @@ mod manifest;
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufReader, Read, Write},
     rc::Rc,
 };
 
@@ -18,6 +18,7 @@ use super::{
     incoming::{IncomingListing, ListingStore},
     listed::{ComingFiles, unlisted},
     listing::Listing,
+    member_stream::MemberStream,
     root::RootFolder,
     sink::Sink,
     survey::Survey,
@@ -73,8 +74,6 @@ impl From<io::Error> for Abort {
     }
 }
 
-type Tar<R> = TarStream<Budget<Inflated<BufReader<R>>>>;
-
 impl<'a> ArchiveCheck<'a> {
     /// Makes one that gives the entries to `sink` and keeps listings in `store`. `known` was found before,
     /// if the archive may be in any order.
@@ -111,7 +110,7 @@ impl<'a> ArchiveCheck<'a> {
 
     /// Reads the archive called `shown` to its end.
     pub(super) fn run<R: Read>(
-        mut self,
+        self,
         shown: &str,
         compressed: R,
         threads: Threads,
@@ -119,9 +118,17 @@ impl<'a> ArchiveCheck<'a> {
         let compressed = BufReader::with_capacity(BUFFER_BYTES, compressed);
         let inflated = Inflated::new(compressed, threads);
         let most = MAX_MANIFEST_BYTES + TAR_SLACK_BYTES;
-        let mut tar = TarStream::new(Budget::new(inflated, most));
-        let read = self.members(&mut tar);
-        match read.and_then(|()| self.complete(&mut tar)) {
+        self.read_members(shown, TarStream::new(Budget::new(inflated, most)))
+    }
+
+    /// Reads the members of the archive called `shown` to the last.
+    pub(super) fn read_members(
+        mut self,
+        shown: &str,
+        mut stream: impl MemberStream,
+    ) -> Result<Verified> {
+        let read = self.members(&mut stream);
+        match read.and_then(|()| self.complete(&stream)) {
             Ok(()) => {}
             Err(Abort::Reading(error)) => {
                 return Err(error.context(format!("cannot read {shown}")));
@@ -139,19 +146,21 @@ impl<'a> ArchiveCheck<'a> {
                 }
             }
         }
+        let is_plain = stream.is_plain();
+        drop(stream);
         match (self.manifest, self.root.name()) {
             (Some(manifest), Some(root)) if self.faults.is_empty() => Ok(Verified {
                 manifest: Rc::unwrap_or_clone(manifest),
                 root: root.to_owned(),
                 headers: self.headers,
                 listings: self.listings,
-                is_plain: tar.inner().inner().is_plain(),
+                is_plain,
             }),
             _ => Err(refusal(shown, &self.faults).into()),
         }
     }
 
-    fn members<R: Read>(&mut self, tar: &mut Tar<R>) -> Result<(), Abort> {
+    fn members(&mut self, tar: &mut impl MemberStream) -> Result<(), Abort> {
         if let Some(known) = &mut self.known {
             let listings = std::mem::take(&mut known.listings);
             let bytes = known.manifest.clone();
@@ -170,7 +179,7 @@ impl<'a> ArchiveCheck<'a> {
         Ok(())
     }
 
-    fn member<R: Read>(&mut self, member: Member, tar: &mut Tar<R>) -> Result<(), Abort> {
+    fn member(&mut self, member: Member, tar: &mut impl MemberStream) -> Result<(), Abort> {
         if let MemberKind::Special(what) = member.what {
             self.faults.push(Fault::Special {
                 path: member.path,
@@ -214,7 +223,7 @@ impl<'a> ArchiveCheck<'a> {
         }
         self.files.end(&mut self.faults).map_err(Abort::Sink)?;
         let mut incoming = self.incoming(name, record.size.min(member.size), &manifest)?;
-        let is_good = self.has_size(name, record, &member)?
+        let is_good = self.has_size(name, record, &member, tar)?
             && match self.content(name, record, tar, incoming.as_mut()) {
                 Err(abort) => {
                     self.seen.remove(name);
@@ -227,17 +236,18 @@ impl<'a> ArchiveCheck<'a> {
             self.headers.insert(name.clone(), member.attributes());
         }
         match incoming {
-            Some(incoming) => self.listing(incoming, is_good),
+            Some(incoming) => self.listing(incoming, is_good, tar),
             None => Ok(()),
         }
     }
 
-    /// Compares the size of a member with its record; a larger one ends the reading.
+    /// Compares the size of a member with its record; a larger one ends the reading of a tar.
     fn has_size(
         &mut self,
         name: &EntryName,
         record: &FileRecord,
         member: &Member,
+        stream: &impl MemberStream,
     ) -> Result<bool, Abort> {
         if member.size == record.size {
             return Ok(true);
@@ -247,7 +257,7 @@ impl<'a> ArchiveCheck<'a> {
             expected: record.size,
             found: member.size,
         };
-        if member.size > record.size {
+        if member.size > record.size && !stream.may_skip() {
             return Err(Abort::Fault(fault));
         }
         self.faults.push(fault);
@@ -255,11 +265,11 @@ impl<'a> ArchiveCheck<'a> {
     }
 
     /// Gives the content of a member to the sink; true if it matches its record.
-    fn content<R: Read>(
+    fn content(
         &mut self,
         name: &EntryName,
         record: &FileRecord,
-        tar: &mut Tar<R>,
+        tar: &mut impl MemberStream,
         mut incoming: Option<&mut IncomingListing>,
     ) -> Result<bool, Abort> {
         let mut hashing = Hashing::new(self.sink.entry(name, record).map_err(Abort::Sink)?);
@@ -298,7 +308,7 @@ impl<'a> ArchiveCheck<'a> {
     }
 
     /// Adds the faults that are known only at the end.
-    fn complete<R: Read>(&mut self, tar: &mut Tar<R>) -> Result<(), Abort> {
+    fn complete(&mut self, tar: &impl MemberStream) -> Result<(), Abort> {
         self.files.end_all(&mut self.faults).map_err(Abort::Sink)?;
         let Some(manifest) = &self.manifest else {
             self.faults.push(Fault::NoManifest);
@@ -309,9 +319,7 @@ impl<'a> ArchiveCheck<'a> {
             .keys()
             .filter(|name| !self.seen.contains(*name));
         self.faults.extend(missing.cloned().map(Fault::Missing));
-        let inflated = tar.inner().inner();
-        // Format 1.1 as written by hookshot ends with an index; the same content packed again by plain tar has none.
-        if inflated.is_sized() && manifest.version.minor >= 1 && !inflated.has_index() {
+        if tar.lacks_index(manifest) {
             self.faults.push(Fault::NoIndex);
         }
         Ok(())

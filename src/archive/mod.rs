@@ -14,6 +14,7 @@ mod incoming;
 mod listed;
 pub mod listing;
 pub mod manifest_text;
+mod member_stream;
 mod members;
 pub mod reader;
 pub mod reuse;
@@ -23,6 +24,7 @@ pub mod select;
 mod sink;
 mod survey;
 mod tar;
+pub mod tree;
 mod verified;
 pub mod writer;
 

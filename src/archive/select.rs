@@ -44,6 +44,18 @@ pub struct Selected {
 }
 
 impl Selected {
+    pub(super) fn new(
+        root: String,
+        manifest: Manifest,
+        listings: BTreeMap<EntryName, Listing>,
+    ) -> Selected {
+        Selected {
+            root,
+            manifest,
+            listings,
+        }
+    }
+
     /// Returns the contents of the directory called `name` if all of it was selected.
     pub fn directory(&self, name: &EntryName) -> Option<DirectoryContents<'_>> {
         DirectoryContents::listed(&self.manifest, name, self.listings.get(name)?)

@@ -73,26 +73,56 @@ pub fn write_with<W: Write, R: Read>(
     level: Level,
     threads: Threads,
     earlier: Option<&Earlier>,
-    mut open: impl FnMut(&EntryName) -> Result<R>,
+    open: impl FnMut(&EntryName) -> Result<R>,
     listed: &dyn ListedFiles,
 ) -> Result<Written<W>> {
     let root = manifest
         .root
         .as_deref()
         .context("an archive needs a root folder")?;
+    let described = Described {
+        root,
+        text: &manifest_text::of(manifest)?,
+        manifest,
+    };
+    write_described(out, &described, (level, threads), earlier, open, listed)
+}
+
+/// An archive that is to be written.
+pub struct Described<'a> {
+    /// The name of its root folder.
+    pub root: &'a str,
+    /// The text of its manifest.
+    pub text: &'a [u8],
+    /// The manifest of that text; records may have more attributes, for the headers.
+    pub manifest: &'a Manifest,
+}
+
+/// Does what [`write_with`] does, for a manifest whose text is given.
+pub fn write_described<W: Write, R: Read>(
+    out: W,
+    described: &Described<'_>,
+    (level, threads): (Level, Threads),
+    earlier: Option<&Earlier>,
+    mut open: impl FnMut(&EntryName) -> Result<R>,
+    listed: &dyn ListedFiles,
+) -> Result<Written<W>> {
+    let Described {
+        root,
+        text: bytes,
+        manifest,
+    } = *described;
     let mut writer = Writer {
         members: MemberWriter::new(out, level, threads),
         earlier: earlier.and_then(Earlier::entries),
     };
-    let bytes = manifest_text::of(manifest)?;
     let created_at = manifest.created_at;
     let folder = layout::folder_header(root, created_at)?;
     writer.members.write_all(&folder)?;
     let header = layout::manifest_header(root, created_at, bytes.len() as u64)?;
     writer.members.write_all(&header)?;
-    writer.members.write_all(&bytes)?;
+    writer.members.write_all(bytes)?;
     writer.pad(bytes.len() as u64)?;
-    drop(bytes);
     let directories = manifest.directories.iter();
     let directories = directories.map(|(name, directory)| (&directory.listing, name));
     let directories: BTreeMap<&EntryName, &EntryName> = directories.collect();

@@ -16,6 +16,7 @@ use nix::{
 
 use super::{
     counted::Counted,
+    folder_tree::FolderTree,
     known::KnownArchives,
     opening::{as_file, opened_at, opened_file, opened_stream},
     repository::Repository,
@@ -25,11 +26,15 @@ use crate::{
         Input, Sink, Verified, read,
         reader::Discard,
         select::{Selected, select},
+        tree,
     },
-    disk::folder_of,
+    disk::{folder_of, tree::beneath::Top},
     error::{Failure, Kind},
     model::{
-        entry_name::EntryName, known_archive::KnownArchive, manifest::Manifest, written::escaped,
+        entry_name::EntryName,
+        known_archive::KnownArchive,
+        manifest::{MANIFEST_NAME, Manifest},
+        written::escaped,
     },
     store::{Address, Options, is_cold},
 };
@@ -58,6 +63,8 @@ pub enum ArchiveInput {
     Copied(Arc<File>),
     /// A file.
     File(PathBuf),
+    /// A folder in which an archive was unpacked.
+    Folder(PathBuf),
     /// An archive in a repository.
     Stored(Candidates),
 }
@@ -175,7 +182,7 @@ impl ArchiveInput {
     pub fn shown(&self) -> String {
         match self {
             ArchiveInput::Stdin | ArchiveInput::Copied(_) => "-".to_owned(),
-            ArchiveInput::File(path) => path.display().to_string(),
+            ArchiveInput::File(path) | ArchiveInput::Folder(path) => path.display().to_string(),
             ArchiveInput::Stored(kept) => format!("{}/{}", kept.repository.shown(), kept.name()),
         }
     }
@@ -183,7 +190,7 @@ impl ArchiveInput {
     /// Returns the percent-encoded path of a file that is not UTF-8.
     pub fn escaped(&self) -> Option<String> {
         match self {
-            ArchiveInput::File(path) => escaped(path),
+            ArchiveInput::File(path) | ArchiveInput::Folder(path) => escaped(path),
             _ => None,
         }
     }
@@ -192,15 +199,15 @@ impl ArchiveInput {
     pub fn file_name(&self) -> Option<&str> {
         match self {
             ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
-            ArchiveInput::File(path) => path.file_name()?.to_str(),
+            ArchiveInput::File(path) | ArchiveInput::Folder(path) => path.file_name()?.to_str(),
             ArchiveInput::Stored(kept) => Some(kept.name()),
         }
     }
 
-    /// Returns its bytes as they are stored; `None` for standard input.
+    /// Returns its bytes as they are stored; `None` for standard input and for a folder.
     pub fn bytes(&self) -> Result<Option<Arc<dyn ReadAt + Send + Sync>>> {
         Ok(match self {
-            ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) | ArchiveInput::Folder(_) => None,
             ArchiveInput::File(path) => Some(Arc::new(open_archive(path)?)),
             ArchiveInput::Stored(kept) => Some(kept.repository.open(kept.name())?),
         })
@@ -209,7 +216,7 @@ impl ArchiveInput {
     /// Returns the record of the archive if this machine proved it. Those of files are among `known`.
     pub fn record(&self, known: Option<&KnownArchives>) -> Option<KnownArchive> {
         match self {
-            ArchiveInput::Stdin | ArchiveInput::Copied(_) => None,
+            ArchiveInput::Stdin | ArchiveInput::Copied(_) | ArchiveInput::Folder(_) => None,
             ArchiveInput::File(path) => {
                 let folder = Address::Folder(folder_of(path));
                 let records = known?.at(&folder, &Options::<()>::of(&folder));
@@ -246,6 +253,9 @@ impl ArchiveInput {
                     &context.scratch_folders(),
                     sink,
                 )
+            }
+            ArchiveInput::Folder(path) => {
+                select_in_folder(context, &self.shown(), path, names, what, sink)
             }
             ArchiveInput::Stored(kept) => {
                 kept.repository
@@ -316,6 +326,13 @@ impl ArchiveInput {
                 };
                 read(&shown, input, context.threads, sink).map_err(|error| as_file(&shown, error))
             }
+            ArchiveInput::Folder(path) => {
+                let shown = self.shown();
+                let top = open_folder(path)?;
+                let mut tree = FolderTree::new(context, &top);
+                context.begin(what, tree.promised_bytes());
+                tree::read(&shown, &mut tree, context.scratch_folders(), sink)
+            }
             ArchiveInput::Stored(kept) => kept.repository.read(context, what, kept.name(), sink),
         }
     }
@@ -367,13 +384,39 @@ fn open_archive(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot look at {}", path.display()))?
         .is_dir()
     {
-        let failure = Failure::new(
-            Kind::NotFound,
-            format!("{} is a folder, not an archive", path.display()),
-        );
-        return Err(failure.hint(FOLDER).into());
+        let shown = path.display();
+        let message = match path.join(MANIFEST_NAME).exists() {
+            true => format!(
+                "{shown} is a folder, not an archive: its {MANIFEST_NAME} is that of another program"
+            ),
+            false => format!("{shown} is a folder, not an archive"),
+        };
+        return Err(Failure::new(Kind::NotFound, message).hint(FOLDER).into());
     }
     Ok(file)
+}
+
+fn open_folder(path: &Path) -> Result<Top> {
+    Top::open(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Does what [`ArchiveInput::select`] does, for a folder.
+fn select_in_folder(
+    context: &Context,
+    shown: &str,
+    path: &Path,
+    names: &[EntryName],
+    what: &'static str,
+    sink: &mut dyn Sink,
+) -> Result<Option<Selected>> {
+    let top = open_folder(path)?;
+    let mut tree = FolderTree::new(context, &top);
+    let is_large = |bytes: u64| bytes >= LARGE_ARCHIVE_BYTES;
+    if !tree.promised_bytes().is_some_and(is_large) {
+        return Ok(None);
+    }
+    context.begin(what, None);
+    tree::select(shown, &mut tree, names, sink)
 }
 
 /// A standard input whose reads end at a signal.

@@ -12,6 +12,7 @@ pub mod dates;
 pub mod destination;
 pub mod each;
 pub mod filter;
+pub mod folder_tree;
 pub mod health;
 pub mod input;
 pub mod keys;

@@ -58,13 +58,19 @@ impl UploadSlot {
         format!("{}/{name}", self.repository.shown())
     }
 
-    /// Begins an upload of `bytes` bytes under this name, if there is room.
-    pub fn put(&self, context: &Context, name: &str, bytes: u64) -> Result<Outgoing> {
+    /// Begins an upload of a size in `bytes` under this name, if there is room for the least of it.
+    pub fn put(
+        &self,
+        context: &Context,
+        name: &str,
+        bytes: RangeInclusive<u64>,
+    ) -> Result<Outgoing> {
+        let (least, most) = bytes.into_inner();
         let most = self
             .seal
             .as_ref()
-            .map_or(bytes, |seal| sealed_bytes(bytes, seal.count()));
-        match self.repository.require_room(bytes) {
+            .map_or(most, |seal| sealed_bytes(most, seal.count()));
+        match self.repository.require_room(least) {
             Err(error)
                 if matches!(Failure::of(&error).kind, Kind::Space | Kind::Interrupted(_)) =>
             {
@@ -73,7 +79,7 @@ impl UploadSlot {
             // The upload itself reports any other error.
             _ => {}
         }
-        let upload = self.repository.put(name, bytes..=most, &context.maker())?;
+        let upload = self.repository.put(name, least..=most, &context.maker())?;
         let seal = self.seal.clone();
         Ok(Outgoing { upload, seal })
     }

@@ -17,6 +17,7 @@ use anyhow::Result;
 
 use super::{
     destination::{Destination, ReadBack},
+    folder_tree::is_archive,
     input::{ArchiveInput, Candidates},
     output::{ArchiveOutput, SealedFor, UploadSlot},
 };
@@ -109,6 +110,7 @@ impl Target {
                 _ => !is_archive_file(url) && !names_latest(url),
             },
             Target::Standard => Path::new("-").is_dir(),
+            Target::Path(path) if is_archive(context, path)? => false,
             Target::Path(path) => path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/"),
         };
         is_place
@@ -146,7 +148,7 @@ impl Target {
     ) -> Result<ArchiveInput> {
         let Some((place, archive)) = self.destination_and_archive()? else {
             return match self {
-                Target::Path(path) => input_file(path),
+                Target::Path(path) => input_file(context, path),
                 _ => Ok(ArchiveInput::Stdin),
             };
         };
@@ -314,12 +316,13 @@ fn names_latest(url: &str) -> bool {
     matches!(Address::parse_archive(url), Ok(Some((_, name))) if name == LATEST)
 }
 
-fn input_file(path: &Path) -> Result<ArchiveInput> {
+fn input_file(context: &Context, path: &Path) -> Result<ArchiveInput> {
     let fault = unexpanded(&path.to_string_lossy(), "there");
     match fault.filter(|_| !path.exists()) {
         Some(fault) => Err(usage(fault)
             .hint("a shell expands it only where it stands without quotes")
             .into()),
+        None if is_archive(context, path)? => Ok(ArchiveInput::Folder(path.to_owned())),
         None => Ok(ArchiveInput::File(path.to_owned())),
     }
 }

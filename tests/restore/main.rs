@@ -19,6 +19,7 @@ mod room;
 mod running;
 mod secrets_fit;
 mod undo;
+mod unpacked;
 mod usable;
 mod versions;
 mod volumes;

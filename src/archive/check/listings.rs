@@ -1,13 +1,14 @@
 //! The listings of an archive while it is read: each is checked, and says which files come next.
 
-use std::{collections::BTreeMap, io::Read};
+use std::collections::BTreeMap;
 
-use super::{Abort, ArchiveCheck, Tar};
+use super::{Abort, ArchiveCheck};
 use crate::{
     archive::{
         fault::Fault,
         incoming::IncomingListing,
         listing::Listing,
+        member_stream::MemberStream,
         tar::stream::{Member, MemberKind},
     },
     model::{
@@ -55,13 +56,13 @@ impl ArchiveCheck<'_> {
     }
 
     /// Reads a file of a listed directory.
-    pub(super) fn listed_file<R: Read>(
+    pub(super) fn listed_file(
         &mut self,
         record: &FileRecord,
         member: &Member,
-        tar: &mut Tar<R>,
+        tar: &mut impl MemberStream,
     ) -> Result<(), Abort> {
-        if self.has_size(&record.path, record, member)? {
+        if self.has_size(&record.path, record, member, tar)? {
             self.content(&record.path, record, tar, None)?;
         }
         self.files.count_one();
@@ -87,6 +88,7 @@ impl ArchiveCheck<'_> {
         &mut self,
         mut incoming: IncomingListing,
         is_good: bool,
+        tar: &mut impl MemberStream,
     ) -> Result<(), Abort> {
         let directory = incoming.directory().clone();
         if !is_good {
@@ -107,6 +109,7 @@ impl ArchiveCheck<'_> {
         self.sink
             .listing(&directory, &listing)
             .map_err(Abort::Sink)?;
+        tar.listing(&directory, &listing).map_err(Abort::Sink)?;
         self.files.begin(&directory, incoming.files(), &listing);
         self.listings.insert(directory, listing);
         Ok(())

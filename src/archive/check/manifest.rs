@@ -1,14 +1,10 @@
 //! The manifest of an archive while it is read: it says what may come.
 
-use std::{io::Read, rc::Rc};
+use std::rc::Rc;
 
-use super::{Abort, ArchiveCheck, Tar};
+use super::{Abort, ArchiveCheck};
 use crate::{
-    archive::{
-        budget::{impossible, promise},
-        fault::Fault,
-        tar::stream::Member,
-    },
+    archive::{budget::impossible, fault::Fault, member_stream::MemberStream, tar::stream::Member},
     error::{Failure, Kind},
     model::{
         limits::MAX_MANIFEST_BYTES,
@@ -18,10 +14,10 @@ use crate::{
 
 impl ArchiveCheck<'_> {
     /// Reads the member that is the manifest.
-    pub(super) fn manifest_member<R: Read>(
+    pub(super) fn manifest_member(
         &mut self,
         member: &Member,
-        tar: &mut Tar<R>,
+        tar: &mut impl MemberStream,
     ) -> Result<(), Abort> {
         if std::mem::replace(&mut self.manifest_seen, true) {
             self.faults.push(Fault::Twice(member.path.clone()));
@@ -44,10 +40,10 @@ impl ArchiveCheck<'_> {
     }
 
     /// Takes the bytes of the manifest, and the limits that it sets.
-    pub(super) fn take_manifest<R: Read>(
+    pub(super) fn take_manifest(
         &mut self,
         bytes: &[u8],
-        tar: &mut Tar<R>,
+        tar: &mut impl MemberStream,
     ) -> Result<(), Abort> {
         let manifest = Manifest::parse(bytes).map_err(|mut faults| {
             let last = faults.pop();
@@ -71,9 +67,9 @@ impl ArchiveCheck<'_> {
             .map(|(name, record)| (record.path.clone(), name.clone()))
             .collect();
         let before = self.known.as_ref().map_or(0, |_| bytes.len() as u64);
-        let most = promise(&manifest, before);
-        tar.inner().allow(manifest.total_bytes(), most);
-        self.manifest = Some(Rc::new(manifest));
+        let manifest = Rc::new(manifest);
+        tar.begin(&manifest, before);
+        self.manifest = Some(manifest);
         Ok(())
     }
 }

@@ -41,6 +41,15 @@ impl Level {
         }
     }
 
+    /// Returns the level that has this name in a manifest; `None` if none of ours has.
+    pub fn of_name(name: &str) -> Option<Level> {
+        let same = (0..=Level::MAX).filter_map(Level::new);
+        [Level::DEFAULT]
+            .into_iter()
+            .chain(same)
+            .find(|level| level.name() == name)
+    }
+
     /// Makes one level for all blocks: 0 to 12.
     pub fn new(level: u8) -> Option<Level> {
         (level <= Level::MAX).then_some(Level {

@@ -25,6 +25,30 @@ pub struct Member {
 }
 
 impl Member {
+    /// Makes a member that stands in no tar: what lies at `path` in a tree of files.
+    pub fn of_tree(
+        path: String,
+        size: u64,
+        what: MemberKind,
+        attributes: &HeaderAttributes,
+    ) -> Member {
+        let mut header = Header::new_ustar();
+        header.set_mode(attributes.mode.unwrap_or(0o600));
+        // A name that does not fit into a header is not told, as in a tar.
+        if let Some(user) = &attributes.user {
+            let _ = header.set_username(user);
+        }
+        if let Some(group) = &attributes.group {
+            let _ = header.set_groupname(group);
+        }
+        Member {
+            path,
+            size,
+            what,
+            header,
+        }
+    }
+
     /// Returns true if `blocks`, a header with the extension records before it, end with the header of this member.
     pub fn has_header(&self, blocks: &[u8]) -> bool {
         blocks.ends_with(self.header.as_bytes())
@@ -91,7 +115,12 @@ impl<R: Read> TarStream<R> {
     }
 
     /// Returns the reader of the tar.
-    pub fn inner(&mut self) -> &mut R {
+    pub fn inner(&self) -> &R {
+        &self.inner
+    }
+
+    /// Returns the same, to change it.
+    pub fn inner_mut(&mut self) -> &mut R {
         &mut self.inner
     }
 

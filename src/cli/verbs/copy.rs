@@ -20,10 +20,11 @@ use crate::{
     hookshot copy @local/latest @offsite\n  \
     hookshot copy @local @offsite                      # what is there and not here\n  \
     hookshot copy @local @offsite --since 30d --last 4\n  \
-    hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/")]
+    hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/\n  \
+    hookshot copy restored/state-20261121-030000 @offsite  # an unpacked archive is packed again")]
 pub struct CopyArguments {
-    /// An archive, or a destination for all its archives of this prefix: @NAME[/ARCHIVE|/latest], a URL, a file or a
-    /// folder
+    /// An archive (unpacked or not), or a destination for all its archives of this prefix: @NAME[/ARCHIVE|/latest], a
+    /// URL, a file or a folder
     from: OsString,
     /// The destination: @NAME, a URL or a folder
     to: OsString,

@@ -24,7 +24,8 @@ use crate::{
         hookshot diff state.tar.gz --text                  # keys of configuration, never secrets\n  \
         hookshot diff monday.tar.gz tuesday.tar.gz")]
 pub struct DiffArguments {
-    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    /// A file, an unpacked archive, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
+    /// input
     archive: PathBuf,
     /// A second archive, instead of this machine's state
     pub other: Option<PathBuf>,

@@ -29,7 +29,8 @@ use crate::{
         hookshot extract state.tar.gz '*.toml' 'data/**/*.conf' -o /tmp/look\n  \
         hookshot extract state.tar.gz -o /tmp/look           # everything")]
 pub struct ExtractArguments {
-    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    /// A file, an unpacked archive, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
+    /// input
     archive: PathBuf,
     /// Names of entries or directories, as `hookshot inspect` shows them, or patterns as in gitignore(5) [default: all]
     #[arg(value_name = "ENTRY")]

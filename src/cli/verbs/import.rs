@@ -52,7 +52,8 @@ use crate::{
     hookshot import state.tar.gz --guarded             # stop the service, import, start it, roll back if it is not healthy\n  \
     ssh backup cat state.tar.gz | hookshot import -")]
 pub struct ImportArguments {
-    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    /// A file, an unpacked archive, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
+    /// input
     archive: PathBuf,
     /// Check everything, show the plan, and change nothing
     #[arg(long)]

@@ -19,7 +19,8 @@ use crate::{
         hookshot inspect state.tar.gz --json | jq .manifest.tags"
 )]
 pub struct InspectArguments {
-    /// A file, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard input
+    /// A file, an unpacked archive, a URL, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
+    /// input
     archive: PathBuf,
 }
 

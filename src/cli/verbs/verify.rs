@@ -30,8 +30,8 @@ use crate::{
         hookshot verify --deep @offsite/latest            # opens its databases, too\n  \
         hookshot verify @offsite --since 7d               # every archive of the last week")]
 pub struct VerifyArguments {
-    /// Files, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or `-` for standard
-    /// input
+    /// Files, unpacked archives, folders for all archives in them, URLs, `@DESTINATION/ARCHIVE`, `@DESTINATION/latest`, or
+    /// `-` for standard input
     #[arg(required = true)]
     archives: Vec<PathBuf>,
     /// Check databases and configuration, too, as an import does; needs room in TMPDIR for the databases

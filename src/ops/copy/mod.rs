@@ -1,18 +1,26 @@
 //! `copy`: archives from one destination to another, verified on the way and proven on arrival.
 
 mod decision;
+mod folder;
 mod report;
+mod request;
+mod sweep;
 mod words;
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
-pub use self::report::{CopiedArchive, CopyReport, FailedCopy, SkippedArchive};
 use self::{
     decision::{Check, Ends, content_size},
+    folder::copy_folder,
     report::{summary, unopened},
-    words::{source, target},
+    sweep::sweep,
+    words::{location, odd_name, source, target, unpacked},
+};
+pub use self::{
+    report::{CopiedArchive, CopyReport, FailedCopy, SkippedArchive},
+    request::CopyRequest,
 };
 use crate::{
     archive::Verified,
@@ -27,7 +35,6 @@ use crate::{
 use crate::{
     catalog::{
         destination::{Destination, located},
-        each::Hosts,
         filter::{ArchiveFilter, nothing_fits, one_archive},
         output::UploadSlot,
         outside::{other_bytes, other_size},
@@ -41,22 +48,11 @@ use crate::{
 /// The number of archives in a row that the other destination may refuse before no further one is tried.
 const PATIENCE: usize = 3;
 
-/// The request for a copy.
-pub struct CopyRequest {
-    /// An archive, or a destination: `@NAME`, a URL or a path.
-    pub from: OsString,
-    /// A destination.
-    pub to: OsString,
-    /// The name of the copy of a single archive; `None` if it keeps its name.
-    pub name: Option<String>,
-    /// The hosts whose archives are copied, if `from` is a destination.
-    pub hosts: Hosts,
-    /// The selection among them.
-    pub filter: ArchiveFilter,
-}
-
 /// Copies an archive, or all archives that the other destination does not hold.
 pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Result<CopyReport> {
+    if let Some(path) = unpacked(context, &request.from)? {
+        return copy_folder(context, settings, request, &path);
+    }
     let (from, named) = source(context, settings, &request.from)?;
     let to = target(context, settings, &request.to)?;
     to.require_enabled()?;
@@ -67,7 +63,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
         to,
         ends,
     };
-    copying.sweep()?;
+    sweep(context, &copying.to)?;
     let mut report = CopyReport {
         copied: Vec::new(),
         skipped: Vec::new(),
@@ -108,35 +104,6 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Removes the leftovers of earlier uploads. A failure does not stop the copy, unless the destination does not
-    /// exist.
-    fn sweep(&self) -> Result<()> {
-        match self.to.repository.sweep(&self.context.maker()) {
-            Ok(swept) => {
-                for archive in swept {
-                    self.context.tell(CatalogEvent::LeftoversRemoved {
-                        archive,
-                        destination: self.to.shown(),
-                    });
-                }
-            }
-            Err(error) => {
-                let failure = Failure::of(&error);
-                if matches!(
-                    failure.kind,
-                    Kind::NotFound | Kind::Interrupted(_) | Kind::Unproven
-                ) {
-                    return Err(error);
-                }
-                self.context.tell(CatalogEvent::LeftoversStay {
-                    destination: self.to.shown(),
-                    reason: failure.message,
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Copies the archives that the other destination does not hold, the newest first.
     fn copy_all(
         &self,
@@ -317,7 +284,10 @@ impl Copying<'_> {
             name: None,
             seal: decision.seal,
         };
-        let uploads = [(self.to.shown(), slot.put(self.context, copy, sent_bytes))];
+        let uploads = [(
+            self.to.shown(),
+            slot.put(self.context, copy, sent_bytes..=sent_bytes),
+        )];
         let shipment = match decision.check {
             Check::Inside => Shipment::begin(self.context, &from, uploads),
             Check::Known(digest) => {
@@ -366,21 +336,4 @@ impl Copying<'_> {
         }
         Ok(())
     }
-}
-
-/// Returns the full location of an archive.
-fn location(place: &Destination, name: &str) -> String {
-    format!(
-        "{}/{name}",
-        place.repository.address().trim_end_matches('/')
-    )
-}
-
-/// Returns the failure of a name for the copy that says something else than what is copied.
-fn odd_name(copy: &str) -> Failure {
-    let message = format!(
-        "{copy} is not a name for this copy: its ending says something else than what is copied"
-    );
-    Failure::new(Kind::Usage, message)
-        .hint("a sealed archive ends with .tar.gz.age, and only a sealed one does")
 }

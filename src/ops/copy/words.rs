@@ -1,12 +1,17 @@
 //! The source and the destination that the words of a copy name.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 
 use crate::{
     catalog::{
         destination::Destination,
+        folder_tree::is_archive,
         target::{Target, folder_around},
     },
     config::Settings,
@@ -14,6 +19,14 @@ use crate::{
     error::{Failure, Kind},
     model::{archive_name::is_archive_file, entry_name::printable},
 };
+
+/// Returns the folder in which an archive was unpacked, if the word names one.
+pub fn unpacked(context: &Context, word: &OsStr) -> Result<Option<PathBuf>> {
+    Ok(match Target::read(word)? {
+        Target::Path(path) if is_archive(context, &path)? => Some(path),
+        _ => None,
+    })
+}
 
 /// Returns the destination that is read, and the name of the archive there if the word names one.
 pub fn source(
@@ -68,4 +81,21 @@ fn names_an_archive(text: &str) -> Failure {
 
 fn usage(fault: impl Into<String>) -> Failure {
     Failure::new(Kind::Usage, fault)
+}
+
+/// Returns the full location of an archive.
+pub fn location(place: &Destination, name: &str) -> String {
+    format!(
+        "{}/{name}",
+        place.repository.address().trim_end_matches('/')
+    )
+}
+
+/// Returns the failure of a name for the copy that says something else than what is copied.
+pub fn odd_name(copy: &str) -> Failure {
+    let message = format!(
+        "{copy} is not a name for this copy: its ending says something else than what is copied"
+    );
+    Failure::new(Kind::Usage, message)
+        .hint("a sealed archive ends with .tar.gz.age, and only a sealed one does")
 }

@@ -224,7 +224,7 @@ impl Replacing<'_> {
             name: None,
             seal: Some(self.recipients.clone()),
         };
-        let upload = (self.shown(name), slot.put(context, name, bytes));
+        let upload = (self.shown(name), slot.put(context, name, bytes..=bytes));
         let shipment = Shipment::begin(context, &from, [upload]);
         let mut shipment = shipment.map_err(Trouble::Target)?;
         send(context, source, &from, &mut shipment)?;

@@ -1,0 +1,477 @@
+//! Folders in which an archive was unpacked: every verb reads them as it reads the archive.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::geteuid,
+};
+use serde_json::Value;
+use support::{Machine, Run, finish, listed::export_listed};
+
+const DIRECTORY: &str = r#"
+[backup]
+prefix = "x"
+include_config = false
+[[backup.sources]]
+name = "data"
+kind = "directory"
+path = "../srv/data"
+[[backup.sources]]
+name = "page"
+kind = "file"
+path = "../srv/page"
+"#;
+
+/// A machine with a directory that has folders, links and a file whose name is not UTF-8.
+fn machine() -> Machine {
+    let machine = Machine::empty();
+    machine.write("etc/config.toml", DIRECTORY, 0o600);
+    let data = machine.path("srv/data");
+    for folder in ["a/b", "empty"] {
+        fs::create_dir_all(data.join(folder)).expect("made");
+    }
+    for (name, mode) in [("a/x", 0o640), ("a/b/y", 0o600), ("a-b", 0o755)] {
+        machine.write(&format!("srv/data/{name}"), name, mode);
+    }
+    let raw = data.join(OsStr::from_bytes(b"a/\xff\xfe"));
+    fs::write(raw, "no text").expect("written");
+    symlink("a/x", data.join("to")).expect("a link");
+    machine.write("srv/page", "first", 0o644);
+    machine
+}
+
+/// Unpacks an archive with GNU tar, and returns its root folder.
+fn unpack(archive: &str, to: &Path) -> PathBuf {
+    fs::create_dir_all(to).expect("a folder");
+    run("tar", &["-xpzf", archive, "-C", &text(to)]);
+    let mut roots = to.read_dir().expect("readable");
+    let root = roots.next().expect("a root folder").expect("readable");
+    assert!(roots.next().is_none());
+    root.path()
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status();
+    assert!(
+        status.expect("it runs").success(),
+        "{program} {arguments:?}"
+    );
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn json(run: Run) -> Value {
+    run.exits(0).json()
+}
+
+#[test]
+fn every_verb_reads_an_unpacked_archive_as_the_archive() {
+    let machine = Machine::new();
+    machine.fill_database(20);
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    let folder = text(&folder);
+    let of = |verb: &[&str], from: &str| {
+        let mut arguments = vec!["--json"];
+        arguments.extend(verb);
+        arguments.push(from);
+        json(machine.run(&arguments))
+    };
+    for key in ["root", "manifest", "verified"] {
+        let (one, other) = (of(&["inspect"], &archive), of(&["inspect"], &folder));
+        assert_eq!(one[key], other[key], "{key}");
+    }
+    let verified = of(&["verify", "--deep"], &folder);
+    assert_eq!(verified["archives"][0]["good"], true);
+    assert_eq!(verified["archives"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        of(&["diff"], &archive)["entries"],
+        of(&["diff"], &folder)["entries"]
+    );
+    machine.run(&["diff", &archive, &folder]).exits(0);
+    machine
+        .run(&[
+            "extract",
+            &folder,
+            "config.toml",
+            "-o",
+            &text(&machine.path("out")),
+        ])
+        .exits(0);
+    assert_eq!(
+        machine.read("out/config.toml"),
+        machine.read("etc/config.toml")
+    );
+    // With a slash at its end, as a shell completes it.
+    machine.run(&["inspect", &format!("{folder}/")]).exits(0);
+
+    machine.write("etc/services.toml", "# changed\n", 0o640);
+    let before = machine.state();
+    let plans = [&archive, &folder].map(|from| {
+        let plan = json(machine.run(&["--json", "import", from, "--dry-run"]));
+        plan["steps"].clone()
+    });
+    assert_eq!(plans[0], plans[1]);
+    assert_eq!(machine.state(), before);
+    machine.run(&["import", &folder]).exits(0);
+    machine.run(&["diff", &archive]).exits(0);
+    assert_ne!(machine.state(), before);
+}
+
+#[test]
+fn a_directory_comes_back_out_of_an_unpacked_archive() {
+    for is_listed in [false, true] {
+        let machine = machine();
+        let most = if is_listed { 0 } else { 10_000 };
+        let archive = export_listed(&machine, "a.tar.gz", most);
+        let folder = unpack(&archive, &machine.path("unpacked"));
+        // `restic restore` makes the links and the folders of the directory, too.
+        symlink("a/x", folder.join("data/to")).expect("a link");
+        fs::create_dir_all(folder.join("data/empty")).expect("made");
+        let out = [archive, text(&folder)].map(|from| {
+            let other = Machine::empty();
+            other.write("etc/config.toml", DIRECTORY, 0o600);
+            fs::create_dir_all(other.path("srv")).expect("made");
+            other.run(&["import", &from]).exits(0);
+            support::tree(&other.path("srv"))
+        });
+        assert_eq!(out[0], out[1], "listed: {is_listed}");
+        machine.run(&["verify", &text(&folder)]).exits(0);
+    }
+}
+
+/// A change to an unpacked archive, and the fault that it causes.
+type Case = (fn(&Path), &'static str);
+
+const CASES: [Case; 15] = [
+    (
+        |f| fs::remove_file(f.join("page")).expect("removed"),
+        "missing: the manifest lists page",
+    ),
+    (
+        |f| fs::write(f.join("page"), "First").expect("written"),
+        "checksum mismatch for file page",
+    ),
+    (
+        |f| fs::write(f.join("page"), "firsts").expect("written"),
+        "size mismatch for file page",
+    ),
+    (
+        |f| fs::write(f.join("page"), "fir").expect("written"),
+        "size mismatch for file page",
+    ),
+    (
+        |f| fs::write(f.join("more"), "x").expect("written"),
+        "unlisted: the manifest does not list more",
+    ),
+    (
+        |f| fs::write(f.join("data/a/more"), "x").expect("written"),
+        "data/a/more",
+    ),
+    (
+        |f| fs::write(f.join(OsStr::from_bytes(b"data/\xfd")), "x").expect("written"),
+        "data/\\xfd",
+    ),
+    (
+        |f| {
+            fs::rename(f.join("page"), f.parent().expect("a parent").join("page")).expect("moved");
+            symlink("../page", f.join("page")).expect("a link");
+        },
+        "page is a symbolic link",
+    ),
+    (
+        |f| {
+            fs::rename(f.join("data"), f.parent().expect("a parent").join("data")).expect("moved");
+            symlink("../data", f.join("data")).expect("a link");
+        },
+        "data is a symbolic link",
+    ),
+    (
+        |f| symlink("/etc/passwd", f.join("data/to")).expect("a link"),
+        "data/to is a symbolic link",
+    ),
+    (
+        |f| symlink("a/x", f.join("data/other")).expect("a link"),
+        "data/other is a symbolic link",
+    ),
+    (
+        |f| {
+            fs::remove_file(f.join("page")).expect("removed");
+            mknodat(CWD, f.join("page"), FileType::Fifo, Mode::RWXU, 0).expect("a fifo");
+        },
+        "page is a fifo",
+    ),
+    (
+        |f| drop(std::os::unix::net::UnixListener::bind(f.join("data/s")).expect("a socket")),
+        "data/s is a socket",
+    ),
+    (
+        |f| {
+            let text = fs::read_to_string(f.join("manifest.json")).expect("readable");
+            fs::write(f.join("manifest.json"), &text[..text.len() - 9]).expect("written");
+        },
+        "manifest.json",
+    ),
+    (
+        |f| {
+            fs::remove_file(f.join("data/a/x")).expect("removed");
+            fs::create_dir(f.join("data/a/x")).expect("made");
+        },
+        "data/a/x",
+    ),
+];
+
+#[test]
+fn each_fault_of_an_unpacked_archive_is_named_and_changes_nothing() {
+    for is_listed in [false, true] {
+        let machine = machine();
+        let archive = export_listed(&machine, "a.tar.gz", if is_listed { 0 } else { 10_000 });
+        machine.write("srv/page", "another", 0o644);
+        let before = support::tree(&machine.path("srv"));
+        for (number, (change, fault)) in CASES.into_iter().enumerate() {
+            let folder = unpack(&archive, &machine.path(&format!("unpacked-{number}")));
+            machine.run(&["verify", &text(&folder)]).exits(0);
+            change(&folder);
+            let shown = text(&folder);
+            for arguments in [
+                &["--json", "verify", &shown][..],
+                &["--json", "import", &shown],
+                &["--json", "import", &shown, "--dry-run"],
+            ] {
+                let said = machine.run(arguments).exits(13).text();
+                assert!(said.contains(fault), "{fault} is not in {said}");
+            }
+            assert_eq!(support::tree(&machine.path("srv")), before, "{fault}");
+        }
+    }
+}
+
+#[test]
+fn an_unpacked_archive_of_a_later_version_is_refused_as_such() {
+    let machine = machine();
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    let manifest = folder.join("manifest.json");
+    let old = fs::read_to_string(&manifest).expect("readable");
+    fs::write(
+        &manifest,
+        old.replace("\"version\": \"1.1\"", "\"version\": \"2.0\""),
+    )
+    .expect("written");
+    assert_ne!(fs::read_to_string(&manifest).expect("readable"), old);
+    machine.run(&["inspect", &text(&folder)]).exits(14);
+    machine.run(&["import", &text(&folder)]).exits(14);
+}
+
+#[test]
+fn folders_that_are_no_unpacked_archives_stay_what_they_are() {
+    let machine = machine();
+    machine.export("x-20260101-000000.tar.gz");
+    let folder = text(&machine.path("out"));
+    let says = |verb: &str| {
+        let text = machine.run(&[verb, &folder]).exits(0).text();
+        assert!(text.contains("x-20260101-000000"), "{text}");
+    };
+    says("verify");
+    machine
+        .run(&["import", &folder])
+        .exits(10)
+        .says("is a folder, not an archive");
+    // Another program's manifest.json makes no archive of it.
+    let other = r#"{"manifest_version":3,"name":"an extension","version":"1.0"}"#;
+    machine.write("out/manifest.json", other, 0o644);
+    says("verify");
+    says("list");
+    machine
+        .run(&["import", &folder])
+        .exits(10)
+        .says("its manifest.json is that of another program");
+}
+
+#[test]
+fn a_checkout_of_git_is_an_unpacked_archive() {
+    let machine = machine();
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    let git = |folder: &Path, arguments: &[&str]| {
+        let mut all = vec![
+            "-C",
+            folder.to_str().expect("UTF-8"),
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+        ];
+        all.extend(arguments);
+        let status = Command::new("git").args(all).output();
+        assert!(status.expect("git runs").status.success(), "{arguments:?}");
+    };
+    if Command::new("git").arg("--version").output().is_err() {
+        println!("skipped: git is missing");
+        return;
+    }
+    git(&folder, &["init", "-q"]);
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-qm", "a"]);
+    let checkout = machine.path("checkout");
+    git(&folder, &["clone", "-q", ".", &text(&checkout)]);
+    machine.run(&["verify", &text(&checkout)]).exits(0);
+    machine.run(&["import", &text(&checkout)]).exits(0);
+    fs::write(checkout.join(".gitignore"), "x").expect("written");
+    machine
+        .run(&["verify", &text(&checkout)])
+        .exits(13)
+        .says(".gitignore");
+}
+
+#[test]
+fn what_restic_restores_is_an_unpacked_archive() {
+    if Command::new("restic").arg("version").output().is_err() {
+        println!("skipped: restic is missing");
+        return;
+    }
+    let machine = machine();
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    let restic = |arguments: &[&str]| {
+        let run = Command::new("restic")
+            .args(arguments)
+            .current_dir(machine.path("unpacked"))
+            .env("RESTIC_REPOSITORY", machine.path("repository"))
+            .env("RESTIC_PASSWORD", "secret")
+            .env("RESTIC_CACHE_DIR", machine.path("cache"))
+            .output();
+        assert!(run.expect("restic runs").status.success(), "{arguments:?}");
+    };
+    let name = folder.file_name().and_then(OsStr::to_str).expect("UTF-8");
+    restic(&["init"]);
+    restic(&["backup", name]);
+    let restored = machine.path("restored");
+    restic(&["restore", "latest", "--target", &text(&restored)]);
+    let restored = restored.join(name);
+    machine.run(&["verify", &text(&restored)]).exits(0);
+    machine.write("srv/page", "another", 0o644);
+    machine.run(&["import", &text(&restored)]).exits(0);
+    assert_eq!(machine.read("srv/page"), b"first");
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
+    if !geteuid().is_root() {
+        println!("skipped: another user is needed, and this is not root");
+        return;
+    }
+    let machine = machine();
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    run("chmod", &["-R", "a+rX", &text(&machine.path(""))]);
+    run("chmod", &["0600", &text(&folder.join("page"))]);
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(support::program())
+        .args(["verify", &text(&folder)])
+        .env("TMPDIR", "/tmp");
+    finish(command, b"")
+        .exits(1)
+        .says("page: Permission denied")
+        .says("run as the user that owns these files");
+}
+
+#[test]
+fn the_copy_of_an_unpacked_archive_is_the_archive_again_byte_by_byte() {
+    for is_listed in [false, true] {
+        let machine = machine();
+        machine.write("srv/data/large", vec![7; 3 << 20], 0o600);
+        let archive = export_listed(&machine, "a.tar.gz", if is_listed { 0 } else { 10_000 });
+        let folder = unpack(&archive, &machine.path("unpacked"));
+        let name = folder.file_name().and_then(OsStr::to_str).expect("UTF-8");
+        let copied =
+            json(machine.run(&["--json", "copy", &text(&folder), &text(&machine.path("to"))]));
+        let copied = &copied["copied"][0];
+        assert_eq!(copied["name"], format!("{name}.tar.gz"));
+        let copy = machine.path(&format!("to/{name}.tar.gz"));
+        assert!(
+            fs::read(&copy).expect("there") == fs::read(&archive).expect("there"),
+            "{is_listed}"
+        );
+        // A second one has nothing to do, and another archive of that name stays.
+        let again =
+            json(machine.run(&["--json", "copy", &text(&folder), &text(&machine.path("to"))]));
+        assert_eq!(again["skipped"][0]["name"], copied["name"]);
+        fs::write(&copy, "another").expect("written");
+        machine
+            .run(&["copy", &text(&folder), &text(&machine.path("to"))])
+            .exits(1);
+        assert_eq!(fs::read(&copy).expect("there"), b"another");
+        // What is not good gets no name.
+        fs::write(folder.join("more"), "x").expect("written");
+        machine
+            .run(&["copy", &text(&folder), &text(&machine.path("bad"))])
+            .exits(13)
+            .says("unlisted: the manifest does not list more");
+        assert!(!machine.path("bad").exists());
+    }
+}
+
+#[test]
+fn the_copy_of_an_archive_of_version_1_0_has_the_attributes_of_its_files() {
+    let machine = machine();
+    let folder = machine.path("unpacked/state-1");
+    fs::create_dir_all(&folder).expect("made");
+    let content = "color = blue\n";
+    machine.write("unpacked/state-1/app.ini", content, 0o640);
+    let digest = support::forge::digest(content.as_bytes());
+    let manifest = format!(
+        r#"{{"version":"1.0","created_at":1764300000,"hookshot_version":"0.1.0","files":{{"app.ini":{{"path":"app.ini","checksum":"{digest}","size":13}}}}}}"#
+    );
+    machine.write("unpacked/state-1/manifest.json", &manifest, 0o600);
+    run(
+        "touch",
+        &["-d", "@1764200000", &text(&folder.join("app.ini"))],
+    );
+    machine
+        .run(&["copy", &text(&folder), &text(&machine.path("to"))])
+        .exits(0);
+    let copy = text(&machine.path("to/state-1.tar.gz"));
+    let list = |archive: &str| {
+        let list = Command::new("tar")
+            .args(["--utc", "--full-time", "-tvzf", archive])
+            .output();
+        let list = String::from_utf8(list.expect("it runs").stdout).expect("UTF-8");
+        let line = list
+            .lines()
+            .find(|line| line.ends_with("/app.ini"))
+            .expect("there");
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let packed = text(&machine.path("packed.tar.gz"));
+    run(
+        "tar",
+        &[
+            "-czf",
+            &packed,
+            "-C",
+            &text(&machine.path("unpacked")),
+            "state-1",
+        ],
+    );
+    assert_eq!(list(&copy), list(&packed));
+    let out = unpack(&copy, &machine.path("again"));
+    assert_eq!(
+        fs::read_to_string(out.join("manifest.json")).expect("there"),
+        manifest
+    );
+    machine.run(&["verify", &copy]).exits(0);
+}
