@@ -149,10 +149,8 @@ impl WebClient {
             Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.url())?).build(),
             None => builder.build(),
         });
-        let client = made.context("no client can be made")?.map_err(|error| {
-            let why = quoted(&root(&error.without_url()));
-            Failure::new(Kind::Usage, format!("no client can be made: {why}"))
-        })?;
+        let client = made.context("no client can be made")?;
+        let client = client.map_err(|error| unusable(&root(&error.without_url())))?;
         Ok(WebClient {
             client,
             server,
@@ -359,6 +357,17 @@ fn proxy_of(
                 .into())
         }
     }
+}
+
+/// Returns the failure of a client that cannot be made.
+fn unusable(why: &str) -> Failure {
+    if why.contains("No CA certificates were loaded") {
+        return Failure::new(Kind::Usage, "this machine trusts no authority").hint(
+            "install the package ca-certificates, or name a file of certificates by `ca_file` or SSL_CERT_FILE",
+        );
+    }
+    let why = quoted(why);
+    Failure::new(Kind::Usage, format!("no client can be made: {why}"))
 }
 
 fn headers(written: &[(String, Secret)]) -> Option<HeaderMap> {
