@@ -67,7 +67,8 @@ impl HealthCheck {
         let schemes = ["http://", "https://"];
         let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
         let Some(scheme) = schemes.into_iter().find(|scheme| lower.starts_with(scheme)) else {
-            return match text.is_empty() {
+            let first = text.split_whitespace().next().unwrap_or_default();
+            return match first.is_empty() || first.contains("://") {
                 true => Err("must be a command, or a URL of HTTP".to_owned()),
                 false => Ok(HealthCheck::Command(UserCommand::Line(text.to_owned()))),
             };

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     disk::{
-        folder_of, in_real_folder,
+        exists, folder_of, in_real_folder,
         mounts::{anchor, is_mount_point},
         real,
         volume::STAYING,
@@ -79,8 +79,12 @@ impl Settings {
     /// Merges `choices` with the file that they name. A missing file counts as an empty one.
     pub fn load(choices: &Choices) -> Result<Settings> {
         let config = choices.config_path()?;
-        let text = read_text(&config)?;
-        let config_exists = text.is_some();
+        // A text that is pinned counts whatever the file holds.
+        let text = match choices.pinned.is_some() {
+            true => None,
+            false => read_text(&config)?,
+        };
+        let config_exists = text.is_some() || choices.pinned.is_some() && exists(&config);
         let elsewhere = &choices.elsewhere;
         let missing = match (&text, &choices.archived, &choices.pinned) {
             (None, Some(_), _) | (_, _, Some(_)) => Missing::LeftOut,

@@ -30,6 +30,11 @@ pub trait JobWork {
     /// Does what depends on the work, behind the `after` hooks.
     fn follow(&mut self, _runs: &[RunRecord], _record: &mut RunRecord) {}
 
+    /// Notes that a `before` hook asked to skip the run: the work is not done.
+    fn skip(&mut self, record: &mut RunRecord) {
+        record.skipped = Some(SkipReason::Hook);
+    }
+
     /// Notes that a `before` hook failed: the work is not done.
     fn fail(&mut self, failure: Failure, record: &mut RunRecord);
 
@@ -81,7 +86,7 @@ impl Recorded<'_> {
                     hooks.after(Stage::After, &outcome(&record));
                     work.follow(&runs, &mut record);
                 }
-                Begin::Skip => record.skipped = Some(SkipReason::Hook),
+                Begin::Skip => work.skip(&mut record),
                 Begin::Failed(failure) => work.fail(failure, &mut record),
             }
         }

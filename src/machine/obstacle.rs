@@ -55,6 +55,17 @@ pub enum ObstacleKind {
 }
 
 impl ObstacleKind {
+    /// Returns true for an obstacle that goes away when the service is stopped. If it does not, the work is refused then.
+    pub fn ends_with_service(self) -> bool {
+        matches!(
+            self,
+            ObstacleKind::DatabaseHeld
+                | ObstacleKind::FileHeld
+                | ObstacleKind::OpenDeleted
+                | ObstacleKind::Service
+        )
+    }
+
     /// Returns the kind of failure that a verb with this obstacle ends in.
     pub fn failure(self) -> Kind {
         match self {

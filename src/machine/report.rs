@@ -13,6 +13,7 @@ use crate::{
     disk::transaction::{Change, New, names::volume_of},
     error::{Failure, Kind},
     model::{
+        digest::Digest,
         plan::{Action, PlanStep},
         written::{ShownPath, escaped},
     },
@@ -54,6 +55,9 @@ pub struct ApplyReport {
     /// The version of the application that the archive of an import names.
     #[serde(skip)]
     pub app_version: Option<String>,
+    /// The digest of the state in the archive of an import ([`state_digest`](crate::model::state_digest::state_digest)).
+    #[serde(skip)]
+    pub state_digest: Option<Digest>,
     /// The number of changes of files and folders.
     #[serde(skip)]
     pub changed: usize,
@@ -129,6 +133,7 @@ impl ApplyReport {
             staging_escaped: None,
             hostname: None,
             app_version: None,
+            state_digest: None,
             changed: 0,
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, killpg},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -34,9 +34,15 @@ pub fn end(mark: &str) -> Vec<i32> {
             let _ = killpg(Pid::from_raw(*group), signal);
         }
     };
+    ended(send, || is_any_alive(&groups));
+    groups.into_iter().collect()
+}
+
+/// Sends SIGTERM, and SIGKILL to what remains [`GRACE`] later.
+fn ended(send: impl Fn(Signal), is_any_alive: impl Fn() -> bool) {
     let asked = Instant::now();
     send(Signal::SIGTERM);
-    while is_any_alive(&groups) {
+    while is_any_alive() {
         if asked.elapsed() > GRACE {
             send(Signal::SIGKILL);
             // The kernel needs a moment; a process that hangs in it cannot be ended.
@@ -46,24 +52,70 @@ pub fn end(mark: &str) -> Vec<i32> {
         }
         thread::sleep(TICK);
     }
-    groups.into_iter().collect()
+}
+
+/// Returns the value of a variable in the environment with which a process began.
+fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.find_map(|variable| {
+        let value = variable.strip_prefix(name.as_bytes())?;
+        value.strip_prefix(b"=").map(<[u8]>::to_vec)
+    })
+}
+
+/// A process that bears a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// Its number.
+    pub pid: i32,
+    /// True if it lives in our session; a daemon does not.
+    pub is_in_our_session: bool,
+}
+
+/// Returns the processes that bear the mark `mark`, ourselves left out.
+///
+/// Not promised: that a process of another user or of another PID namespace is seen.
+pub fn marked(mark: &str) -> Vec<Marked> {
+    let us = std::process::id();
+    let processes = processes();
+    let own = |(pid, _): &&(i32, Process)| u32::try_from(*pid) == Ok(us);
+    let session = processes.iter().find(own).map(|(_, own)| own.session);
+    let others = processes.iter().filter(|process| !own(process));
+    let alive = others.filter(|(_, process)| process.is_alive);
+    alive
+        .filter(|(pid, _)| variable(*pid, MARK).as_deref() == Some(mark.as_bytes()))
+        .map(|(pid, process)| Marked {
+            pid: *pid,
+            is_in_our_session: Some(process.session) == session,
+        })
+        .collect()
+}
+
+/// Ends processes: SIGTERM, and SIGKILL for those that remain 10 s later.
+pub fn end_each(pids: &[i32]) {
+    let send = |signal| {
+        for pid in pids {
+            let _ = kill(Pid::from_raw(*pid), signal);
+        }
+    };
+    let is_meant = |pid: &i32, process: &Process| process.is_alive && pids.contains(pid);
+    let any = || {
+        let processes = processes();
+        processes
+            .iter()
+            .any(|(pid, process)| is_meant(pid, process))
+    };
+    ended(send, any);
 }
 
 /// Returns the process groups with a process that bears the mark and lives in the session that was begun for the
 /// command.
 fn groups(mark: &str) -> BTreeSet<i32> {
     let is_left = |pid: i32, process: &Process| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let find = |name: &str| {
-            let mut variables = environment.split(|byte| *byte == 0);
-            variables.find_map(|variable| {
-                let value = variable.strip_prefix(name.as_bytes())?;
-                value.strip_prefix(b"=")
-            })
-        };
-        let session = find(session::VARIABLE);
-        let session = session.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
-        find(MARK) == Some(mark.as_bytes()) && session == Some(process.session)
+        let session = variable(pid, session::VARIABLE);
+        let session = session.and_then(|number| std::str::from_utf8(&number).ok()?.parse().ok());
+        variable(pid, MARK).as_deref() == Some(mark.as_bytes()) && session == Some(process.session)
     };
     let alive = processes().into_iter();
     let alive = alive.filter(|(_, process)| process.is_alive && process.group > 1);

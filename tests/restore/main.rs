@@ -24,3 +24,4 @@ mod usable;
 mod versions;
 mod volumes;
 mod way_back;
+mod wrecks;

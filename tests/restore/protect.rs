@@ -246,6 +246,22 @@ const WRECKS: &[(&str, &str)] = &[
     ("a broken configuration", "echo '[[[ garbage' > C"),
     ("another configuration", "echo '[backup]' > C"),
     ("no configuration", "rm C"),
+    (
+        "a configuration in another encoding",
+        "printf '# caf\\351\\n' >> C",
+    ),
+    (
+        "a file in place of the journal's folder",
+        "rm -r $(dirname C)/.hookshot; echo x > $(dirname C)/.hookshot",
+    ),
+    (
+        "a link in place of the journal's folder",
+        "rm -r $(dirname C)/.hookshot; ln -s /tmp $(dirname C)/.hookshot",
+    ),
+    (
+        "a journal's folder that others may write to",
+        "chmod -R g+rwX,o+rwX $(dirname C)",
+    ),
     ("a service that is gone", "STOP; rm D/pid"),
 ];
 

@@ -52,8 +52,12 @@ fn the_note_of_an_earlier_run_stays_if_nothing_is_done() {
         "archive": null, "config": "config.toml"});
     fs::create_dir_all(service.note().parent().expect("a folder")).expect("a folder");
     fs::write(service.note(), note.to_string()).expect("written");
-    let report = service.json(&line("exit 7"), 0);
-    assert_eq!(report["result"], "skipped", "{report}");
+    let report = service.json(&line("exit 7"), 3);
+    assert_eq!(
+        (&report["result"], &report["state"]),
+        (&"partial".into(), &"untouched".into()),
+        "{report}"
+    );
     assert!(service.note().exists());
 }
 

@@ -39,6 +39,13 @@ pub fn log(screen: &Screen, event: GuardEvent) {
         GuardEvent::MovedAside { path, to } => {
             warn!("Moved {} aside: it is now {}", path.display(), to.display());
         }
+        GuardEvent::ChildrenEnded { count } => {
+            warn!(count, "Ended the processes that the command left behind");
+        }
+        GuardEvent::NoWayBackFrom {
+            destination,
+            reason,
+        } => warn!("{destination} does not serve a rollback: {reason}"),
         GuardEvent::CommandBegins { command } => {
             info!("Running `{command}`");
             screen.clear();
@@ -87,6 +94,10 @@ fn words(killed: &KilledGuard) -> String {
         GuardPhase::GoingBack if is_protect => format!(
             "{run} did not come to the end of its rollback, and had stopped the service: {bring_back} ends that, then {start}"
         ),
+        GuardPhase::NotBack => format!(
+            "{run} could not bring the state before back, and that of the failed upgrade is in place: {bring_back} ends \
+            that, with the service stopped"
+        ),
         GuardPhase::GoingBack => format!(
             "{run} did not come to the end of its rollback, and had stopped the service: `hookshot rollback --dry-run` \
             says what was done last, then {start}"
@@ -96,7 +107,9 @@ fn words(killed: &KilledGuard) -> String {
         ),
     };
     let file = printable_line(&killed.file);
-    format!(
-        "{what} (this is said until the service is asked and healthy, a guarded verb has ended, or {file} is removed)"
-    )
+    let end = match note.phase {
+        GuardPhase::GoingBack | GuardPhase::NotBack if is_protect => "an import or",
+        _ => "the service is asked and healthy,",
+    };
+    format!("{what} (this is said until {end} a guarded verb has ended, or {file} is removed)")
 }

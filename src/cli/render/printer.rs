@@ -78,21 +78,28 @@ impl Printer {
     ) -> Result<u8> {
         let failure = failure.map(explained);
         let failure = failure.as_ref();
-        let code = failure.map_or(0, |failure| failure.kind.code());
         if !self.json {
             let result = self.tell(&text());
             if let Some(failure) = failure {
                 self.say(failure);
             }
-            return result.map(|()| code);
+            return shown(result, failure);
         }
         let mut value = serde_json::to_value(report)?;
         if let (Some(failure), Some(map)) = (failure, value.as_object_mut()) {
             map.insert("error".to_owned(), self.describe(failure));
         }
         self.screen.clear();
-        print_json(&value)?;
-        Ok(code)
+        let result = print_json(&value);
+        self.say_beside(&result, failure);
+        shown(result, failure)
+    }
+
+    /// Says a failure on standard error if the report with it could not be printed.
+    fn say_beside(&self, result: &Result<()>, failure: Option<&Failure>) {
+        if let (Err(_), Some(failure)) = (result, failure) {
+            self.say(failure);
+        }
     }
 
     /// Shows the report of finished work, and returns the exit code. Log lines have named what was left undone, so only
@@ -119,23 +126,23 @@ impl Printer {
     ) -> Result<u8> {
         let failure = failure.map(explained);
         let failure = failure.as_ref();
-        let code = failure.map_or(0, |failure| failure.kind.code());
         self.screen.clear();
         if self.json {
             let error = failure.map(|failure| self.describe(failure));
-            let shown = Ended { report, error };
-            print_by(|out| {
+            let ended = Ended { report, error };
+            let result = print_by(|out| {
                 let mut out = Inert::new(out, printable_json);
-                serde_json::to_writer_pretty(&mut out, &shown)?;
+                serde_json::to_writer_pretty(&mut out, &ended)?;
                 out.write_all(b"\n")
-            })?;
-            return Ok(code);
+            });
+            self.say_beside(&result, failure);
+            return shown(result, failure);
         }
         let result = print_by(|out| text(&mut Inert::new(out, printable_lines)));
         if let Some(failure) = failure {
             self.say(failure);
         }
-        result.map(|()| code)
+        shown(result, failure)
     }
 
     /// Asks a question on the terminal. The answer follows on the same line.
@@ -194,6 +201,14 @@ impl Printer {
             kind if !self.has_folder && (kind.is_failed() || kind == Kind::NotFound) => Some(LOST),
             _ => failure.hint.as_deref(),
         }
+    }
+}
+
+/// Returns the exit code of a report that was printed, or could not be: the failure of the work counts more.
+fn shown(printed: Result<()>, failure: Option<&Failure>) -> Result<u8> {
+    match failure {
+        Some(failure) => Ok(failure.kind.code()),
+        None => printed.map(|()| 0),
     }
 }
 

@@ -27,6 +27,10 @@ pub fn show(printer: &Printer, report: &ProtectReport) -> Result<u8> {
         }
         _ => {}
     }
-    printer.report_with(report, report.failure.as_ref(), String::new)?;
-    Ok(report.exit_code)
+    let shown = printer.report_with(report, report.failure.as_ref(), String::new);
+    // What became of the upgrade counts more than a report that cannot be printed.
+    match report.exit_code {
+        0 => shown,
+        code => Ok(code),
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     config::{Choices, Settings, elsewhere::Elsewhere, hooks::Operation, read_text},
     context::Context,
     error::{Failure, Kind},
-    jobs::guard::{GuardedReport, GuardedWork, guarded, plan},
+    jobs::guard::{GuardedReport, GuardedWork, guarded, imported, plan},
     machine::{
         enter::{Need, recover},
         preflight::Force,
@@ -174,6 +174,7 @@ impl ImportArguments {
         }
         let request = ImportRequest {
             archive,
+            expected: None,
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             selection,
@@ -194,6 +195,9 @@ impl ImportArguments {
             return self.guarded(context, &choices, &request);
         }
         let report = self.import_when_idle(context, &choices, &request)?;
+        if report.applied {
+            imported(context, &choices)?;
+        }
         render::import::log_import(&report);
         Ok(Attempted::Plain(Box::new(report)))
     }

@@ -65,6 +65,19 @@ impl Home {
         self.folder.join(format!("{last}-{}", &tag[..8]))
     }
 
+    /// Returns true if a journal can be written and would be followed: the folder is missing, or surely ours, and its
+    /// journal can be read.
+    pub fn is_usable(&self) -> bool {
+        match self.folder.symlink_metadata() {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(metadata) => {
+                metadata.is_dir()
+                    && trust(&self.folder, &metadata).is_ok()
+                    && self.journal().is_ok()
+            }
+        }
+    }
+
     fn journal_path(&self) -> PathBuf {
         self.folder.join(JOURNAL)
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     health::Verdict,
     note::Guard,
-    patience::patiently,
+    patience::{patiently, to_its_end},
     quiet::quiet,
     report::{GuardOutcome, GuardedReport, PlacedState},
     service::Service,
@@ -18,10 +18,7 @@ use crate::{
     disk::transaction::home::Home,
     error::{Failure, Kind},
     jobs::lock::lock,
-    machine::{
-        obstacle::{Obstacle, ObstacleKind},
-        report::ApplyReport,
-    },
+    machine::{obstacle::Obstacle, report::ApplyReport},
     verbs::for_attempt,
     work::{
         events::{GuardEvent, GuardPhase},
@@ -32,6 +29,10 @@ use crate::{
 /// The advice if the state of an unhealthy service could not be rolled back.
 const BY_HAND: &str =
     "look at the log of the service; `hookshot rollback --guarded` brings the state before back";
+
+/// The number of the first attempt at the work, and at its undoing: names of files are made of it.
+const FIRST_ACT: usize = 1;
+const FIRST_UNDO: usize = 1000;
 
 /// The work that is guarded. Each function gets a context of its own.
 pub struct GuardedWork<'a> {
@@ -127,18 +128,7 @@ pub fn guarded(
 
 /// Returns true for an obstacle that does not go away when the service is stopped.
 fn counts(obstacle: &Obstacle) -> bool {
-    !ends_with_service(obstacle.kind)
-}
-
-/// Returns true for an obstacle that goes away when the service is stopped. If it does not, the work is refused then.
-pub fn ends_with_service(kind: ObstacleKind) -> bool {
-    matches!(
-        kind,
-        ObstacleKind::DatabaseHeld
-            | ObstacleKind::FileHeld
-            | ObstacleKind::OpenDeleted
-            | ObstacleKind::Service
-    )
+    !obstacle.kind.ends_with_service()
 }
 
 /// A guarded run whose checks are done.
@@ -160,7 +150,10 @@ impl Run<'_> {
                 Some("nothing was changed; run `stop` of [backup.import] by hand".to_owned());
             return Ok(self.unchanged(rehearsed, failure));
         }
-        let result = (self.work.act)(&for_attempt(self.context, 1));
+        let (context, act) = (self.context, self.work.act);
+        let result = patiently(&context.stop, |attempt| {
+            act(&for_attempt(context, FIRST_ACT + attempt))
+        });
         let report = match result {
             Ok(report) if report.applied => report,
             Ok(report) => {
@@ -219,10 +212,10 @@ impl Run<'_> {
         self.context.tell(GuardEvent::GoesBack { reason: told });
         self.guard.note_or_tell(GuardPhase::GoingBack);
         // A service that is down already may not be stopped a second time: what holds the state refuses the rollback.
-        let _ = self.service.stop();
-        let (context, undo) = (self.context, self.work.undo);
+        let _ = self.service.stop_for_the_way_back();
+        let (context, undo) = (to_its_end(self.context), self.work.undo);
         let undone = patiently(&context.stop, |attempt| {
-            undo(&for_attempt(context, 2 + attempt))
+            undo(&for_attempt(&context, FIRST_UNDO + attempt))
         });
         let why_not =
             match &undone {

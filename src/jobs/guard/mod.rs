@@ -21,9 +21,9 @@ mod report;
 pub mod service;
 
 pub use self::{
-    guarded::{GuardedWork, ends_with_service, fault, guarded, plan},
-    patience::patiently,
+    guarded::{GuardedWork, fault, guarded, plan},
+    patience::{patiently, to_its_end},
     quiet::quiet,
-    reminder::remind,
+    reminder::{imported, remind},
     report::{GuardOutcome, GuardedReport, PlacedState},
 };

@@ -83,6 +83,12 @@ impl<'a> Guard<'a> {
     /// Notes, durably, the step that begins.
     pub fn note(&mut self, phase: GuardPhase) -> Result<()> {
         self.note.phase = phase;
+        // What the run protects against may have removed the folder.
+        if let Some(folder) = self.file.parent() {
+            let mut made = NewFolders::default();
+            made.create(folder)?;
+            made.keep();
+        }
         let mut text = serde_json::to_string_pretty(&self.note)?;
         text.push('\n');
         publish(&self.file, text.as_bytes(), Existing::Replace)?;

@@ -132,6 +132,14 @@ impl<'a> Service<'a> {
         }
     }
 
+    /// Stops it for the way back, also when the run is cancelled. The error is the reason of a failure.
+    pub fn stop_for_the_way_back(&mut self) -> Result<(), Failure> {
+        match self.control() {
+            Some(control) => self.run("stop", &control.stop, &|_| Ok(())),
+            None => Ok(()),
+        }
+    }
+
     /// Starts it, also when the run is cancelled. The error is the reason of a failure.
     pub fn start(&mut self) -> Result<(), Failure> {
         match self.control() {

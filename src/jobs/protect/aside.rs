@@ -1,13 +1,18 @@
 //! The places of the state before an upgrade: what the upgrade puts there of another kind is moved aside for the rollback.
+//!
+//! So are a file in place of the folder around the state, and a folder of the journal that cannot be trusted any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     config::{Settings, sources::Source},
     context::Context,
     disk::{
         aside::{link_again, move_aside, move_back},
-        exists, survey,
+        exists, folder_of,
+        mounts::Mounts,
+        survey,
+        transaction::home::Home,
     },
     work::events::GuardEvent,
 };
@@ -16,7 +21,13 @@ use crate::{
 const ENDING: &str = ".failed-upgrade";
 
 /// The places of the state.
-pub struct Places(Vec<Place>);
+pub struct Places {
+    places: Vec<Place>,
+    /// The folder of the journal.
+    home: Home,
+    /// The folders around the state, each with the number of the mount on which it lies.
+    mounts: Vec<(PathBuf, Option<u64>)>,
+}
 
 /// The place of a source.
 struct Place {
@@ -33,6 +44,14 @@ struct Place {
 pub struct Moved(Vec<(PathBuf, PathBuf)>);
 
 impl Moved {
+    fn aside(&mut self, context: &Context, path: &Path) {
+        if let Ok(to) = move_aside(path, ENDING) {
+            let path = path.to_owned();
+            self.0.push((to.clone(), path.clone()));
+            context.tell(GuardEvent::MovedAside { path, to });
+        }
+    }
+
     /// Moves back what can be, because nothing took its place.
     pub fn back(self) {
         for (to, path) in self.0 {
@@ -55,7 +74,36 @@ impl Places {
                 leads_to,
             })
         };
-        Places(settings.sources.iter().filter_map(place).collect())
+        let places: Vec<Place> = settings.sources.iter().filter_map(place).collect();
+        let mut folders: Vec<PathBuf> = places
+            .iter()
+            .map(|place| folder_of(&place.leads_to))
+            .chain([folder_of(&settings.config)])
+            .collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let mounts = Mounts::ours().ok();
+        let mounts = folders.into_iter().map(|folder| {
+            let mount = mount_of(mounts.as_ref(), &folder);
+            (folder, mount)
+        });
+        Places {
+            places,
+            home: Home::beside(&settings.config),
+            mounts: mounts.collect(),
+        }
+    }
+
+    /// Returns a folder around the state over which something else is mounted by now: a rollback would put the state
+    /// there, and not where it was.
+    pub fn covered(&self) -> Option<&Path> {
+        let mounts = Mounts::ours().ok()?;
+        let mut folders = self.mounts.iter();
+        let covered = folders.find(|(folder, before)| {
+            let now = mount_of(Some(&mounts), folder);
+            before.is_some() && now.is_some() && now != *before
+        });
+        covered.map(|(folder, _)| folder.as_path())
     }
 
     /// Moves aside what is no longer a file or a folder, as the source is, and links that lead elsewhere: an import
@@ -63,7 +111,15 @@ impl Places {
     /// cannot be moved is left to the import, which says why it is in the way.
     pub fn clear(&self, context: &Context) -> Moved {
         let mut moved = Moved::default();
-        for place in &self.0 {
+        for (folder, _) in &self.mounts {
+            if exists(folder) && !folder.is_dir() {
+                moved.aside(context, folder);
+            }
+        }
+        if !self.home.is_usable() {
+            moved.aside(context, self.home.folder());
+        }
+        for place in &self.places {
             let is_as_before =
                 leads_to(&place.path, place.is_folder).as_ref() == Some(&place.leads_to);
             if is_as_before || !exists(&place.path) {
@@ -83,7 +139,13 @@ impl Places {
     }
 }
 
-fn leads_to(path: &std::path::Path, is_folder: bool) -> Option<PathBuf> {
+fn mount_of(mounts: Option<&Mounts>, folder: &Path) -> Option<u64> {
+    // A folder that is gone was not mounted over.
+    let folder = folder.canonicalize().ok()?;
+    mounts?.showing(&folder).map(|mount| mount.id)
+}
+
+fn leads_to(path: &Path, is_folder: bool) -> Option<PathBuf> {
     match is_folder {
         true => survey::resolve_folder(path).ok(),
         false => survey::resolve(path).ok(),

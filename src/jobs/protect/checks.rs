@@ -9,7 +9,7 @@ use crate::{
     crypt::{Recipients, header::Form},
     disk::survey,
     error::{Failure, Kind},
-    jobs::{backup::Place, guard::ends_with_service},
+    jobs::backup::Place,
     machine::{
         enter::{StateAccess, enter},
         form::form_for,
@@ -20,6 +20,7 @@ use crate::{
         report::ApplyReport,
     },
     source::database::Locking,
+    work::events::GuardEvent,
 };
 
 /// The advice if a service that nothing stops would block the way back.
@@ -66,10 +67,10 @@ pub fn refusal(
     mut blocked: Vec<Obstacle>,
 ) -> Option<Failure> {
     match settings.schema.import.control {
-        Some(_) => blocked.retain(|obstacle| !ends_with_service(obstacle.kind)),
+        Some(_) => blocked.retain(|obstacle| !obstacle.kind.ends_with_service()),
         None => {
             let held = blocked.iter_mut();
-            held.filter(|obstacle| ends_with_service(obstacle.kind))
+            held.filter(|obstacle| obstacle.kind.ends_with_service())
                 .for_each(|obstacle| obstacle.hint = UNSTOPPED);
         }
     }
@@ -79,31 +80,45 @@ pub fn refusal(
     Some(refusal)
 }
 
-/// Returns those of `places` whose archives a key of this run opens. Fails with [`Kind::Key`] without any.
+/// Returns those of `places` whose archives a key of this run opens; tells why the others do not serve. Fails without any.
 pub fn openable(context: &Context, settings: &Settings, places: &[Place]) -> Result<Vec<Place>> {
     let mut openable = Vec::new();
     let mut closed = None;
     for place in places {
         let recipients = match place.is_named() {
             true => place
-                .open(context, settings)?
-                .recipients(context, settings)?,
-            false => destination::recipients(context, settings, &settings.schema.encryption)?,
+                .open(context, settings)
+                .and_then(|destination| destination.recipients(context, settings)),
+            false => destination::recipients(context, settings, &settings.schema.encryption),
         };
-        match recipients.map(|recipients| opens(context, &recipients)) {
-            None | Some(Ok(())) => openable.push(place.clone()),
-            Some(Err(error)) => drop(closed.get_or_insert(Failure::of(&error))),
+        let opened = recipients.and_then(|recipients| match recipients {
+            Some(recipients) => opens(context, &recipients),
+            None => Ok(()),
+        });
+        match opened {
+            Ok(()) => openable.push(place.clone()),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                context.tell(GuardEvent::NoWayBackFrom {
+                    destination: place.name.clone(),
+                    reason: failure.message.clone(),
+                });
+                closed = closed.or(Some(failure));
+            }
         }
     }
-    match closed {
-        Some(failure) if openable.is_empty() => {
-            let message = format!("a rollback could not open its archive: {}", failure.message);
-            let hint =
-                "name the private key with --identity or `identity_file` under [backup.encryption]";
-            Err(Failure::new(Kind::Key, message).hint(hint).into())
-        }
-        _ => Ok(openable),
+    let Some(failure) = closed.filter(|_| openable.is_empty()) else {
+        return Ok(openable);
+    };
+    let message = format!("a rollback could not open its archive: {}", failure.message);
+    let failure = Failure { message, ..failure };
+    Err(match failure.kind {
+        Kind::Key => failure.hint(
+            "name the private key with --identity or `identity_file` under [backup.encryption]",
+        ),
+        _ => failure,
     }
+    .into())
 }
 
 /// Fails if no key of this run opens what is sealed for `recipients`.

@@ -4,7 +4,6 @@
 //! not meant for us; what another process sends to us alone is passed on.
 
 use std::{
-    ffi::OsString,
     io::{self, IsTerminal as _},
     os::{fd::AsFd as _, unix::process::ExitStatusExt as _},
     process::{Command, ExitStatus, Stdio},
@@ -19,12 +18,12 @@ use nix::{
     unistd::Pid,
 };
 
-use super::request::CommandOutput;
+use super::request::{CommandOutput, ProtectRequest};
 use crate::{
     context::Context,
     work::{
         session::NOT_STARTED,
-        shell::{BROKEN_PIPE, JOB},
+        shell::{BROKEN_PIPE, JOB, MARK},
     },
 };
 
@@ -38,6 +37,8 @@ const TICK: Duration = Duration::from_millis(20);
 pub enum CommandEnd {
     /// By itself, or by a signal.
     Ended(ExitStatus),
+    /// It has ended, and nothing tells how.
+    Unknown,
     /// It did not start; the exit code that a shell has for that.
     Unstarted(u8),
 }
@@ -47,6 +48,7 @@ impl CommandEnd {
     pub fn code(self) -> u8 {
         let code = match self {
             CommandEnd::Unstarted(code) => return code,
+            CommandEnd::Unknown => return 1,
             CommandEnd::Ended(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => code,
                 (None, signal) => BROKEN_PIPE - 13 + signal.unwrap_or_default(),
@@ -59,7 +61,7 @@ impl CommandEnd {
     pub fn signal(self) -> Option<i32> {
         match self {
             CommandEnd::Ended(status) => status.signal(),
-            CommandEnd::Unstarted(_) => None,
+            CommandEnd::Unstarted(_) | CommandEnd::Unknown => None,
         }
     }
 
@@ -72,23 +74,26 @@ impl CommandEnd {
     pub fn words(self) -> String {
         match self {
             CommandEnd::Ended(status) => status.to_string(),
+            CommandEnd::Unknown => "a status that is not known".to_owned(),
             CommandEnd::Unstarted(_) => "an error: it did not start".to_owned(),
         }
     }
 }
 
 /// Runs the command to its end. The error of one that does not start is in the second value.
+///
+/// `mark` is in its environment, by which the processes are found that it leaves behind.
 pub fn run(
     context: &Context,
-    words: &[OsString],
-    output: CommandOutput,
+    request: &ProtectRequest,
+    mark: &str,
 ) -> Result<(CommandEnd, Option<io::Error>)> {
-    let Some((program, arguments)) = words.split_first() else {
+    let Some((program, arguments)) = request.command.split_first() else {
         return Ok((CommandEnd::Unstarted(NOT_EXECUTABLE), None));
     };
     let mut command = Command::new(program);
-    command.args(arguments).env_remove(JOB);
-    if output == CommandOutput::ToErrors {
+    command.args(arguments).env_remove(JOB).env(MARK, mark);
+    if request.output == CommandOutput::ToErrors {
         let errors = io::stderr().as_fd().try_clone_to_owned()?;
         command.stdout(Stdio::from(errors));
     }
@@ -106,10 +111,16 @@ pub fn run(
     let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
     let signals = context.stop.signal();
     loop {
-        if let Some(status) = child.try_wait()? {
+        let end = match child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(CommandEnd::Ended(status)),
+            // Something else has waited for it.
+            Err(_) => Some(CommandEnd::Unknown),
+        };
+        if let Some(end) = end {
             // A signal that came with its end was meant for it.
             signals.store(0, Ordering::Relaxed);
-            return Ok((CommandEnd::Ended(status), None));
+            return Ok((end, None));
         }
         let number = i32::try_from(signals.swap(0, Ordering::Relaxed)).unwrap_or_default();
         if let Ok(signal) = Signal::try_from(number) {

@@ -8,10 +8,12 @@
 
 mod aside;
 mod checks;
+mod children;
 mod command;
 mod report;
 mod request;
 mod run;
+mod way_back;
 mod work;
 
 pub use self::{

@@ -32,7 +32,7 @@ use crate::{
     machine::enter::{Need, recover},
     model::{
         entry_name::printable,
-        run_record::{Job, RunRecord, RunResult},
+        run_record::{Job, RunRecord, RunResult, SkipReason},
         written::rfc3339,
     },
     verbs::for_attempt,
@@ -76,6 +76,8 @@ pub fn protect(
         request,
         service,
         guard,
+        mark: &run_id,
+        archives: Vec::new(),
         standing: Places::look(&settings),
         config: read_text(&settings.config)?,
         places,
@@ -127,6 +129,16 @@ impl JobWork for Work<'_> {
             let failure = self.interrupted(Failure::of(&error));
             self.outcome.failure = Some(failure);
         }
+    }
+
+    /// Fails the run: what follows an upgrade must not follow a command that was not run.
+    fn skip(&mut self, record: &mut RunRecord) {
+        record.skipped = Some(SkipReason::Hook);
+        let failure = Failure::new(
+            Kind::Partial,
+            "a before hook asked to skip the run (exit code 75)",
+        );
+        self.outcome.failure = Some(failure.hint("the command was not run"));
     }
 
     fn fail(&mut self, failure: Failure, _record: &mut RunRecord) {

@@ -1,8 +1,12 @@
 //! The work of an upgrade: the archive, the command, the health of the service, and the way back.
 
-use std::time::Instant;
+use std::{
+    ffi::{OsStr, OsString},
+    time::Instant,
+};
 
 use anyhow::Result;
+use chrono::TimeDelta;
 
 use super::{
     aside::Places,
@@ -15,22 +19,25 @@ use crate::{
     catalog::{destination::ReadBack, input::ArchiveInput, output::ArchiveOutput, target::Target},
     config::{Choices, Settings},
     context::Context,
-    disk::transaction::home::Home,
     error::{Failure, Kind},
     jobs::{
         backup::{Place, records},
-        guard::{health::Verdict, note::Guard, patiently, quiet, service::Service},
+        guard::{health::Verdict, note::Guard, quiet, service::Service},
         undone::Undone,
     },
     machine::{preflight::Force, rehearsal::Rehearsal, report::ApplyReport},
-    model::{entry_name::printable, run_record::RunRecord},
+    model::{digest::Digest, entry_name::printable, retention::Mark, run_record::RunRecord},
     ops::{
         export::ExportRequest,
         import::{Archived, ImportRequest},
+        keep::keep,
     },
     verbs::{self, for_attempt, import_archive},
     work::events::{GuardEvent, GuardPhase},
 };
+
+/// The time for which the archive bears a mark.
+const KEPT: TimeDelta = TimeDelta::days(30);
 
 /// The work of one run, and its outcome so far.
 pub struct Work<'a> {
@@ -40,12 +47,30 @@ pub struct Work<'a> {
     pub request: &'a ProtectRequest,
     pub service: Service<'a>,
     pub guard: Guard<'a>,
+    /// The mark in the environment of the command, and of what it starts.
+    pub mark: &'a str,
+    /// The archives of the state before the command, in the order in which a rollback tries them.
+    pub archives: Vec<Saved>,
     /// The places of the state before the command.
     pub standing: Places,
     /// The text of the configuration before the command.
     pub config: Option<String>,
     pub places: Vec<Place>,
     pub outcome: Outcome,
+}
+
+/// An archive of the state before the command.
+pub struct Saved {
+    pub archive: ArchiveInput,
+    /// The digest of the state in it: another archive of its name is not it.
+    pub digest: Option<Digest>,
+}
+
+impl Saved {
+    /// Returns the archive, for messages.
+    pub fn shown(&self) -> String {
+        self.archive.shown()
+    }
 }
 
 /// The outcome of the work.
@@ -84,10 +109,11 @@ impl Outcome {
 impl Work<'_> {
     /// Exports, runs the command, and brings the state of before back if that failed. `record` gets the archive.
     pub fn upgrade(&mut self, record: &mut RunRecord) -> Result<()> {
-        let archives = self.export(record)?;
-        let archive = self.rehearse(&archives)?;
-        self.guard.name_archive(Some(archive.shown()));
-        self.outcome.archive = Some(archive.shown());
+        let held = self.export(record)?;
+        self.rehearse(held)?;
+        let archive = self.archives.first().map(Saved::shown);
+        self.guard.name_archive(archive.clone());
+        self.outcome.archive = archive;
         self.guard.note(GuardPhase::Command)?;
         let end = self.run_command()?;
         let reason = match (end, end.is_good()) {
@@ -107,11 +133,11 @@ impl Work<'_> {
         };
         self.outcome.reason = Some(reason.clone());
         match (self.request.way_back, end.is_good()) {
-            (WayBack::Taken, _) => self.go_back(&archive, &reason),
+            (WayBack::Taken, _) => self.go_back(&reason),
             (WayBack::Left, false) => self.outcome.code = Some(end.code()),
             (WayBack::Left, true) => {
                 let failure = Failure::new(Kind::Unhealthy, reason);
-                self.outcome.failure = Some(failure.hint(by_hand(&archive)));
+                self.outcome.failure = Some(failure.hint(self.by_hand()));
             }
         }
         Ok(())
@@ -136,6 +162,12 @@ impl Work<'_> {
         for destination in &mut record.destinations {
             let error = destination.error.take();
             destination.error = error.map(|error| context.runner.masked(&error));
+            if let Some(error) = &destination.error {
+                let name = &destination.name;
+                self.outcome
+                    .undone
+                    .add([format!("{name} does not hold the archive: {error}")]);
+            }
         }
         // An archive without a part of the state does not bring all of it back. A destination that failed is only one of
         // several.
@@ -154,15 +186,18 @@ impl Work<'_> {
         let openable = checks::openable(context, settings, &self.places)?;
         let held = self.places.iter().zip(&record.destinations);
         let held = held.filter(|(place, held)| held.good && openable.contains(place));
-        let mut held: Vec<_> = held.collect();
-        held.sort_by_key(|(place, _)| !place.is_here());
-        let archives: Vec<ArchiveInput> = held
+        let named = held.filter_map(|(place, held)| Some((place, held.archive.as_ref()?)));
+        let mut named: Vec<_> = named.collect();
+        named.sort_by_key(|(place, _)| !place.is_here());
+        let words = named
             .into_iter()
-            .filter_map(|(place, held)| Some((place, held.archive.as_ref()?)))
-            .map(|(place, name)| {
-                Target::read(place.archive_word(name))?.input(context, || Ok(settings))
-            })
-            .collect::<Result<_>>()?;
+            .map(|(place, name)| (place.name.clone(), place.archive_word(name)));
+        let words: Vec<(String, OsString)> = words.collect();
+        let mut archives = Vec::new();
+        for (place, word) in &words {
+            archives.push(Target::read(word.clone())?.input(context, || Ok(settings))?);
+            self.keep(place, word);
+        }
         match archives.is_empty() {
             false => Ok(archives),
             true => Err(report
@@ -172,24 +207,43 @@ impl Work<'_> {
         }
     }
 
-    /// Rehearses the way back from each archive, and returns the first one from which it leads.
-    fn rehearse(&self, archives: &[ArchiveInput]) -> Result<ArchiveInput> {
+    /// Marks the archive: no policy removes it while the command runs, nor soon after.
+    fn keep(&mut self, place: &str, word: &OsStr) {
+        let mark = self.context.now.checked_add_signed(KEPT).map(Mark::Until);
+        if let Err(error) = keep(self.context, self.settings, word, mark) {
+            let reason = Failure::of(&error).message;
+            let reason = self.context.runner.masked(&reason);
+            self.outcome.undone.add([format!(
+                "{place}: the archive has no mark, so that a policy may remove it: {reason}"
+            )]);
+        }
+    }
+
+    /// Rehearses the way back from each archive, and notes those from which it leads. Fails without any.
+    fn rehearse(&mut self, archives: Vec<ArchiveInput>) -> Result<()> {
         let mut first = None;
-        for (number, archive) in archives.iter().enumerate() {
+        for (number, archive) in archives.into_iter().enumerate() {
             let context = quiet(&for_attempt(self.context, 1 + number));
             let request = ImportRequest {
                 rehearsal: Rehearsal::DryRun,
-                ..self.import_request(archive)
+                ..self.import_request(&archive)
             };
-            let rehearsed = import_archive(&context, self.choices, request);
-            let refusal = match rehearsed {
-                Ok(report) => checks::refusal(self.context, self.settings, report.blocked),
+            let refusal = match import_archive(&context, self.choices, request) {
+                Ok(report) => {
+                    let digest = report.state_digest;
+                    let refusal = checks::refusal(self.context, self.settings, report.blocked);
+                    if refusal.is_none() {
+                        self.archives.push(Saved { archive, digest });
+                        continue;
+                    }
+                    refusal
+                }
                 Err(error) => Some(Failure::of(&error)),
             };
-            match refusal {
-                None => return Ok(archive.clone()),
-                Some(failure) => drop(first.get_or_insert(failure)),
-            }
+            first = first.or(refusal);
+        }
+        if !self.archives.is_empty() {
+            return Ok(());
         }
         let mut failure = first
             .unwrap_or_else(|| Failure::new(Kind::Unproven, "no destination holds the archive"));
@@ -197,7 +251,7 @@ impl Work<'_> {
         Err(failure.into())
     }
 
-    fn import_request(&self, archive: &ArchiveInput) -> ImportRequest {
+    pub(super) fn import_request(&self, archive: &ArchiveInput) -> ImportRequest {
         ImportRequest {
             force: Force::Rollback,
             archived: Archived::Put,
@@ -209,7 +263,7 @@ impl Work<'_> {
         let command = self.shown();
         self.context.tell(GuardEvent::CommandBegins { command });
         let begun = Instant::now();
-        let (end, error) = command::run(self.context, &self.request.command, self.request.output)?;
+        let (end, error) = command::run(self.context, self.request, self.mark)?;
         self.outcome.command.exit_code = Some(end.code());
         self.outcome.command.signal = end.signal();
         self.outcome.command.duration_seconds = begun.elapsed().as_secs_f64();
@@ -241,116 +295,7 @@ impl Work<'_> {
         })
     }
 
-    /// Brings the state of before back from the archive.
-    fn go_back(&mut self, archive: &ArchiveInput, reason: &str) {
-        self.context.tell(GuardEvent::GoesBack {
-            reason: reason.to_owned(),
-        });
-        self.guard.note_or_tell(GuardPhase::GoingBack);
-        // One that is down already may not be stopped a second time: what holds the state refuses the rollback.
-        let is_stopped = self.service.stop().is_ok();
-        let moved = self.standing.clear(self.context);
-        let choices = Choices {
-            pinned: self.config.clone(),
-            ..self.choices.clone()
-        };
-        let result = patiently(&self.context.stop, |attempt| {
-            let context = for_attempt(self.context, 100 + attempt);
-            import_archive(&context, &choices, self.import_request(archive))
-        });
-        let why_not = match &result {
-            Ok(report) if report.applied => None,
-            Ok(report) => Some(
-                report
-                    .refusal()
-                    .unwrap_or_else(|| Failure::new(Kind::Failed, "nothing was imported")),
-            ),
-            Err(error) => Some(Failure::of(error)),
-        };
-        if let Some(why_not) = why_not {
-            self.outcome.is_open = true;
-            self.outcome.healthy = None;
-            if Home::beside(&self.settings.config)
-                .journal()
-                .map_or(true, |journal| journal.is_some())
-            {
-                self.outcome.state = KeptState::Unfinished;
-            } else {
-                // The state stays as the command left it, rather than none.
-                moved.back();
-            }
-            let stopped = match (self.service.control(), is_stopped) {
-                (Some(_), true) => "; the service is stopped",
-                (Some(_), false) => "; `stop` failed, so the service may run",
-                (None, _) => "",
-            };
-            let message = format!(
-                "{reason}; and the state of before could not be brought back: {}{stopped}",
-                why_not.message
-            );
-            // The code of a rollback belongs to the state of before.
-            let kind = match why_not.kind {
-                Kind::RolledBack => Kind::Failed,
-                kind => kind,
-            };
-            let advice = by_hand(archive);
-            let hint = why_not
-                .hint
-                .map_or(advice.clone(), |hint| format!("{hint}; then {advice}"));
-            self.outcome.failure = Some(Failure::new(kind, message).hint(hint));
-            return;
-        }
-        self.outcome.state = KeptState::RolledBack;
-        self.outcome.rollback = result.ok();
-        self.guard.note_or_tell(GuardPhase::Started);
-        let (healthy, and) = self.bring_up();
-        self.outcome.healthy = healthy;
-        let message = format!(
-            "{reason}; the state of before is back, from {}{and}",
-            archive.shown()
-        );
-        let hint = match healthy {
-            Some(false) => {
-                "the state is that of before: undo what else the command changed, its program say, and start the service"
-            }
-            _ => {
-                "what the command left is beside it as .bak; if the command changed the program, undo that, too"
-            }
-        };
-        self.outcome.failure = Some(Failure::new(Kind::RolledBack, message).hint(hint));
-    }
-
-    /// Starts the service on the state of before; returns its health, and the words for that.
-    fn bring_up(&mut self) -> (Option<bool>, String) {
-        if let Err(failure) = self.service.start() {
-            return (
-                Some(false),
-                format!(", and the service does not start: {}", failure.message),
-            );
-        }
-        match self.service.health() {
-            Ok(None) => (None, String::new()),
-            Ok(Some(Verdict::Healthy)) => (Some(true), ", and the service is healthy".to_owned()),
-            Ok(Some(Verdict::Unhealthy(reason))) => (
-                Some(false),
-                format!(", and the service is not healthy: {reason}"),
-            ),
-            Err(error) => (
-                None,
-                format!(", and the health of the service is not known: {error:#}"),
-            ),
-        }
-    }
-
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         self.outcome.command.words.join(" ")
     }
-}
-
-/// Returns the advice how to bring the state of before back.
-fn by_hand(archive: &ArchiveInput) -> String {
-    format!(
-        "`hookshot import {} --force` brings the state of before back, with the service stopped",
-        archive.shown()
-    )
 }

@@ -14,6 +14,7 @@ mod room;
 mod secrets;
 mod selection;
 mod targets;
+mod told;
 mod unpacked;
 mod unpacking;
 mod unresolved;
@@ -25,7 +26,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::{
-    archived_config::Laid, planning::plan, targets::Targets, unpacked::Unpacked,
+    archived_config::Laid,
+    planning::plan,
+    targets::Targets,
+    told::{name_absent, warn_of_maps, warn_of_strays},
+    unpacked::Unpacked,
     unresolved::name_unresolved,
 };
 pub use self::{
@@ -41,16 +46,13 @@ use crate::{
         dates,
         input::{self, ArchiveInput},
     },
-    config::{
-        DEFAULT_DATA_DIR, Settings,
-        sources::{Presence, Source},
-    },
+    config::DEFAULT_DATA_DIR,
     context::Context,
     disk::{
-        exists, staging,
+        staging,
         transaction::{Change, Transaction, home::Home, journal::Journal},
     },
-    error::Failure,
+    error::{Failure, Kind},
     machine::{
         apply::{self, DatabaseCheck},
         enter::Entered,
@@ -62,7 +64,7 @@ use crate::{
         report::ApplyReport,
         scratch,
     },
-    model::{entry_name::EntryName, written::escaped},
+    model::{entry_name::EntryName, state_digest::state_digest, written::escaped},
     source::database::Locking,
     work::{events::RestoreEvent, remark::RemarkKind, remarks::Remarks},
 };
@@ -109,71 +111,6 @@ pub fn find_places(
         settings.follow_archived_links(&manifest, &mut listed, |name| selection.has(name))?;
     }
     Ok(archive)
-}
-
-/// Warns of files that match a pattern and are not in the archive: they stay.
-fn warn_of_strays(
-    settings: &Settings,
-    unpacked: &Unpacked<'_>,
-    selection: &Selection,
-    remarks: &mut Remarks,
-) {
-    let manifest = unpacked.verified.manifest();
-    for source in settings
-        .globs
-        .iter()
-        .flat_map(|glob| settings.matching(glob))
-    {
-        let name = &source.name;
-        let is_there = manifest.files.contains_key(name) || manifest.has_directory(name);
-        if let Some(path) = source.path().filter(|_| !is_there && selection.has(name)) {
-            let message = format!(
-                "{} is not in the archive, and stays as it is",
-                path.display()
-            );
-            remarks.warning(RemarkKind::Stray, name, message);
-        }
-    }
-}
-
-/// Names the sources that the archive does not have, secrets that an export left out say: a service that needs one
-/// which this machine does not have either is not restored.
-fn name_absent(
-    settings: &Settings,
-    unpacked: &Unpacked<'_>,
-    selection: &Selection,
-    remarks: &mut Remarks,
-) {
-    if settings.schema.sources.is_none() || !selection.only.is_empty() {
-        return;
-    }
-    let manifest = unpacked.verified.manifest();
-    let matching = settings.globs.iter();
-    let matching = matching.flat_map(|glob| settings.matching(glob));
-    let patterned: Vec<&EntryName> = matching.map(|source| &source.name).collect();
-    for source in &settings.sources {
-        let name = &source.name;
-        let is_there = manifest.files.contains_key(name) || manifest.has_directory(name);
-        let is_meant = source.presence == Presence::Required
-            && !source.kind.is_own_configuration()
-            && !patterned.contains(&name);
-        let Some(path) = source
-            .path()
-            .filter(|_| is_meant && !is_there && selection.has(name))
-        else {
-            continue;
-        };
-        let shown = path.display();
-        if exists(path) {
-            let message = format!("{name} is not in the archive: {shown} stays as it is");
-            remarks.warning(RemarkKind::Absent, name, message);
-        } else {
-            let message = format!(
-                "{name} is not in the archive, and {shown} does not exist: put it in place by hand, or take it from another archive"
-            );
-            remarks.undone(RemarkKind::Absent, name, message);
-        }
-    }
 }
 
 /// Imports an archive into the state that was entered.
@@ -258,6 +195,14 @@ pub fn import(
     let context = &scratch::roomy(context, &home, unpacked.bytes);
     let mut remarks = context.remarks();
     let created = unpacked.verified.manifest().created_at;
+    let digest = state_digest(unpacked.verified.manifest());
+    if request.expected.is_some_and(|expected| expected != digest) {
+        let archive = request.archive.shown();
+        let message = format!("{archive} holds another state than it did");
+        return Err(Failure::new(Kind::Refused, message)
+            .hint("something has replaced the archive: look what is there now")
+            .into());
+    }
     if let Some(odd) = dates::odd(request.archive.file_name(), created, context.now) {
         let message = format!("{}: {odd}", request.archive.shown());
         remarks.warning(RemarkKind::Date, "", message);
@@ -328,6 +273,7 @@ pub fn import(
     report.remarks = remarks;
     report.archive = Some(request.archive.shown());
     report.hostname = unpacked.verified.manifest().hostname.clone();
+    report.state_digest = Some(digest);
     report.app_version = unpacked.verified.manifest().app_version.clone();
     report.archive_escaped = request.archive.escaped();
     report
@@ -380,37 +326,6 @@ pub fn import(
     }
     name_unresolved(context, settings, &mut report)?;
     Ok(report)
-}
-
-/// Warns of what `--map` does not change.
-fn warn_of_maps(
-    settings: &Settings,
-    unpacked: &Unpacked<'_>,
-    commands: &[Fed<'_>],
-    remarks: &mut Remarks,
-) {
-    if settings.elsewhere.maps.is_empty() {
-        return;
-    }
-    let is_put = |source: &&Source| source.kind.is_own_configuration();
-    if let Some(config) = unpacked
-        .sources()
-        .find(is_put)
-        .filter(|_| unpacked.beside.is_none())
-    {
-        remarks.warning(
-            RemarkKind::Map,
-            &config.name,
-            "The archive's config.toml names the places as they were: change it before the next export or import, --map does not",
-        );
-    }
-    for fed in commands {
-        let message = format!(
-            "The import command of {} runs as it is written: --map changes no path in it",
-            fed.entry
-        );
-        remarks.warning(RemarkKind::Map, fed.entry, message);
-    }
 }
 
 /// Replaces what differs, and then does `last`.

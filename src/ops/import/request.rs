@@ -6,6 +6,7 @@ use super::{archived_config::Archived, selection::Selection};
 use crate::{
     catalog::input::ArchiveInput,
     machine::{preflight::Force, rehearsal::Rehearsal},
+    model::digest::Digest,
 };
 
 /// The request for an import.
@@ -13,6 +14,9 @@ use crate::{
 pub struct ImportRequest {
     /// The archive.
     pub archive: ArchiveInput,
+    /// The digest that the state in the archive must have ([`state_digest`](crate::model::state_digest::state_digest));
+    /// `None` for any.
+    pub expected: Option<Digest>,
     /// The choice between a rehearsal and an import.
     pub rehearsal: Rehearsal,
     /// The reasons to refuse that count.
@@ -34,6 +38,7 @@ impl ImportRequest {
     pub fn new(archive: ArchiveInput) -> ImportRequest {
         ImportRequest {
             archive,
+            expected: None,
             rehearsal: Rehearsal::Real,
             force: Force::No,
             selection: Selection::default(),

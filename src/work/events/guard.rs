@@ -68,6 +68,18 @@ pub enum GuardEvent {
         /// Its new path.
         to: PathBuf,
     },
+    /// Processes that the command left behind are ended for a rollback.
+    ChildrenEnded {
+        /// Their number.
+        count: usize,
+    },
+    /// A destination does not serve a rollback; another one does.
+    NoWayBackFrom {
+        /// Its name.
+        destination: String,
+        /// The reason.
+        reason: String,
+    },
     /// The command that is protected begins: the terminal is its own.
     CommandBegins {
         /// The command, shortened and masked.
@@ -127,6 +139,8 @@ pub enum GuardPhase {
     Stopped,
     /// The service is stopped, and the state before may be brought back.
     GoingBack,
+    /// The run has ended, and could not bring the state before back: that of the command stays.
+    NotBack,
     /// The service is started, and may not be healthy.
     Started,
 }
