@@ -168,6 +168,8 @@ mod tests {
             "health = \"http://\"\n",
             "health = \"http:///hunter2\"\n",
             "health = \"http://h/hunter2 x\"\n",
+            "health = \"unix:///run/hunter2\"\n",
+            "health = \"ftp://h/hunter2\"\n",
             "health = \"\"\n",
             "health = 1\n",
             "health_timeout = \"0s\"\n",

@@ -32,6 +32,7 @@ pub mod protect;
 pub mod prune;
 mod qr;
 pub mod rekey;
+mod restore_events;
 mod roff;
 pub mod runbook;
 pub mod schedule;
