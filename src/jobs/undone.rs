@@ -45,8 +45,17 @@ impl Undone {
             1 => first.message.clone(),
             count => format!("{count} parts were left undone: {}", first.message),
         };
+        let mut hints: Vec<&str> = Vec::new();
+        for own in self.0.iter().filter_map(|part| part.hint.as_deref()) {
+            if !hints.contains(&own) {
+                hints.push(own);
+            }
+        }
         let failure = Failure::new(Kind::Partial, message).faults(messages);
-        Some(failure.hint(first.hint.as_deref().unwrap_or(hint)))
+        Some(failure.hint(match hints.is_empty() {
+            true => hint.to_owned(),
+            false => hints.join("; "),
+        }))
     }
 }
 
@@ -68,11 +77,15 @@ mod tests {
         undone.add_with("b".to_owned(), Some("now".to_owned()));
         let partial = undone.verdict(None, "later").expect("a failure");
         assert_eq!(partial.message, "2 parts were left undone: a");
+        undone.add_with("c".to_owned(), Some("here".to_owned()));
+        undone.add_with("d".to_owned(), Some("now".to_owned()));
+        let partial = undone.verdict(None, "later").expect("a failure");
+        assert_eq!(partial.hint.as_deref(), Some("now; here"));
         let worse = undone.verdict(Some(Failure::new(Kind::Space, "full")), "later");
         let worse = worse.expect("a failure");
         assert_eq!(
             (worse.kind, worse.faults.join(" ")),
-            (Kind::Space, "full a b".to_owned())
+            (Kind::Space, "full a b c d".to_owned())
         );
     }
 }

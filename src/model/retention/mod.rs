@@ -3,7 +3,7 @@
 //! ```text
 //! [Archive], Policy, now ---judge---> [Judged]: keep with reasons, remove with the archive that took its place
 //!                                        |
-//!                                    Share::permits ---> TooMany: nothing is removed before the user says yes
+//!                         Removals::of, Share::permits ---> TooMany: nothing is removed before the user says yes
 //! ```
 //!
 //! Time comes in as an argument: the same archives, policy and moment give the same verdicts, whatever their order.
@@ -12,6 +12,7 @@ mod archive;
 mod calendar;
 mod judge;
 mod policy;
+mod removals;
 mod rules;
 mod share;
 mod simulate;
@@ -21,6 +22,7 @@ pub use archive::{Archive, Mark, Standing, is_future};
 pub use calendar::{Bucket, Period, Zone};
 pub use judge::{Cause, Judged, Reason, Removal, Verdict, judge};
 pub use policy::{Count, Counts, Policy, Rule};
+pub use removals::Removals;
 pub use share::{Share, TooMany};
 pub use simulate::{Day, Simulation, simulate};
 pub use span::Span;

@@ -2,18 +2,26 @@
 
 use std::{fmt, str::FromStr};
 
+use super::Removals;
+
 /// A part of all archives, in whole percent, written `50%`, which is also the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u8);
 
 impl Share {
-    /// Permits a run to remove `remove` of `archives` archives, or returns that these are too many.
-    pub fn permits(self, remove: usize, archives: usize) -> Result<(), TooMany> {
+    /// Permits the removals of a run, or returns that these are too many. `0%` permits none, not even of a day that
+    /// keeps another archive.
+    pub fn permits(self, removals: Removals) -> Result<(), TooMany> {
+        let all = Removals {
+            remove: removals.remove.saturating_add(removals.thinned),
+            archives: removals.archives.saturating_add(removals.thinned),
+            thinned: 0,
+        };
+        let removals = if self.0 == 0 { all } else { removals };
         // u128: no count of archives overflows it.
-        if remove as u128 * 100 > archives as u128 * u128::from(self.0) {
+        if removals.remove as u128 * 100 > removals.archives as u128 * u128::from(self.0) {
             Err(TooMany {
-                remove,
-                archives,
+                removals,
                 max_remove: self,
             })
         } else {
@@ -52,10 +60,8 @@ impl fmt::Display for Share {
 /// A run that would remove more than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
-    /// The number of archives that the run would remove.
-    pub remove: usize,
-    /// The number of all archives.
-    pub archives: usize,
+    /// The numbers of archives.
+    pub removals: Removals,
     /// The part that the run may remove.
     pub max_remove: Share,
 }
@@ -63,14 +69,25 @@ pub struct TooMany {
 impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TooMany {
-            remove,
-            archives,
+            removals,
             max_remove,
         } = self;
+        let Removals {
+            remove,
+            archives,
+            thinned,
+        } = removals;
         write!(
             f,
             "{remove} of {archives} archives would be removed, more than max_remove = {max_remove}"
-        )
+        )?;
+        match thinned {
+            0 => Ok(()),
+            _ => write!(
+                f,
+                ", not counting {thinned} whose day or hour keeps another one"
+            ),
+        }
     }
 }
 
@@ -79,6 +96,14 @@ impl std::error::Error for TooMany {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn removals(remove: usize, archives: usize, thinned: usize) -> Removals {
+        Removals {
+            remove,
+            archives,
+            thinned,
+        }
+    }
 
     #[test]
     fn exactly_the_share_is_permitted_and_one_more_is_not() {
@@ -94,21 +119,31 @@ mod tests {
             (51, 100, false),
             (usize::MAX, usize::MAX, false),
         ] {
-            let found = half.permits(remove, archives).is_ok();
+            let found = half.permits(removals(remove, archives, 3)).is_ok();
             assert_eq!(found, permitted, "{remove} of {archives}");
         }
         let share = |text: &str| text.parse::<Share>().expect("a share");
-        assert!(share("0%").permits(1, 1000).is_err());
-        assert!(share("0%").permits(0, 1000).is_ok());
-        assert!(share("100%").permits(usize::MAX, usize::MAX).is_ok());
+        assert!(share("0%").permits(removals(1, 1000, 0)).is_err());
+        assert!(share("0%").permits(removals(0, 1000, 0)).is_ok());
+        assert!(share("0%").permits(removals(0, 1000, 1)).is_err());
+        let all = removals(usize::MAX, usize::MAX, 0);
+        assert!(share("100%").permits(all).is_ok());
     }
 
     #[test]
     fn too_many_says_how_many_of_how_many() {
-        let refusal = Share::default().permits(9, 12).expect_err("too many");
+        let refused = |thinned| {
+            let refusal = Share::default().permits(removals(9, 12, thinned));
+            refusal.expect_err("too many").to_string()
+        };
         assert_eq!(
-            refusal.to_string(),
+            refused(0),
             "9 of 12 archives would be removed, more than max_remove = 50%"
+        );
+        assert_eq!(
+            refused(5),
+            "9 of 12 archives would be removed, more than max_remove = 50%, not counting 5 whose day or hour keeps \
+            another one"
         );
     }
 

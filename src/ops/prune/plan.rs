@@ -16,7 +16,7 @@ use crate::{
     model::{
         archive_name::Ending,
         health::Problem,
-        retention::{Archive, Judged, Policy, Reason, Share, Standing, Verdict, judge},
+        retention::{Archive, Judged, Policy, Reason, Removals, Share, Standing, Verdict, judge},
     },
     store::Stored,
     work::events::CatalogEvent,
@@ -104,9 +104,8 @@ impl PrunePlan {
             };
             let verdicts = judging.judge(archives, request.inspect)?;
             let is_removed = |judged: &&Judged| matches!(judged.verdict, Verdict::Remove(_));
-            let remove = verdicts.iter().filter(is_removed).count();
             if request.limit == RemovalLimit::Held
-                && let Err(refusal) = max_remove.permits(remove, verdicts.len())
+                && let Err(refusal) = max_remove.permits(Removals::of(&verdicts, &policy))
             {
                 too_many.push(format!("{host} in {}: {refusal}", destination.shown()));
             }

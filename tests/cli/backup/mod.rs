@@ -324,22 +324,55 @@ fn a_dry_run_compares_the_state_unless_a_command_comes_before() {
     assert_eq!(night.json(&["--dry-run"], 0)["if_changed"], Value::Null);
 }
 
+/// Gives the archives of a folder names of earlier nights.
+fn age(folder: &Path) {
+    for (night, name) in archives(folder).iter().enumerate() {
+        let prefix = name.split_once("-20").expect("a time").0;
+        let older = format!("{prefix}-2026010{}-020000.tar.gz", night + 1);
+        fs::rename(folder.join(name), folder.join(older)).expect("renamed");
+    }
+}
+
 #[test]
 fn a_policy_that_may_not_remove_as_much_says_how_to_go_on() {
     let night = Night::new("", &[]);
     for _ in 0..2 {
         night.run(&[], 0);
     }
+    age(&night.one);
+    age(&night.two);
     let text = fs::read_to_string(&night.service.config).expect("read");
     let text = text.replace("keep_last = 2", "keep_last = 1");
     let text = text.replace("max_remove = \"100%\"", "max_remove = \"10%\"");
     fs::write(&night.service.config, text).expect("written");
     let report = night.json(&[], 3);
     let hint = report["error"]["hint"].as_str().expect("a hint");
-    assert!(hint.contains("`hookshot prune @one --yes`"), "{hint}");
+    for name in ["one", "two"] {
+        assert!(
+            hint.contains(&format!("`hookshot prune @{name} --yes`")),
+            "{hint}"
+        );
+    }
     assert_eq!(archives(&night.one).len(), 3);
     night.service.run(&["prune", "@one", "--yes"], 0);
     assert_eq!(archives(&night.one).len(), 1);
+}
+
+#[test]
+fn a_day_with_many_archives_does_not_stop_the_nightly_job() {
+    let night = Night::new("", &[]);
+    let text = fs::read_to_string(&night.service.config).expect("read");
+    let text = text.replace("keep_last = 2", "keep_daily = 7");
+    let text = text.replace("max_remove = \"100%\"", "max_remove = \"50%\"");
+    fs::write(&night.service.config, text).expect("written");
+    for _ in 0..5 {
+        night.service.run(&["export", "@one", "@two"], 0);
+    }
+    assert_eq!(archives(&night.one).len(), 5);
+    // Around midnight, some are of another day.
+    night.run(&[], 0);
+    let left = archives(&night.one).len();
+    assert!((1..=2).contains(&left), "{left}");
 }
 
 #[test]
