@@ -1,10 +1,15 @@
 //! The destinations that apply if the command line names none: `HOOKSHOT_TO`, else `[backup] to`.
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::target::Target;
 use crate::{
     config::Settings,
+    disk::folder_of,
     error::{Failure, Kind},
     model::entry_name::printable,
 };
@@ -51,6 +56,49 @@ impl Target {
         let to = to.filter(|name| is_disabled(settings, name));
         to.map(|name| format!("@{name}")).collect()
     }
+
+    /// Returns the failure of a command line that names no destination if the configuration names none either.
+    pub fn none_named(settings: &Settings) -> Failure {
+        let config = settings.config.display();
+        let disabled = Target::disabled(settings);
+        let (message, hint) = if !disabled.is_empty() {
+            (
+                format!(
+                    "no destination is named, and the configured ones are disabled: {}",
+                    disabled.join(", ")
+                ),
+                "name one, or set `enabled = true` for it".to_owned(),
+            )
+        } else if settings.config.exists() {
+            (
+                format!("no destination is named, and {config} configures none"),
+                "name a folder, a URL or an @destination, or set `to` under [backup]".to_owned(),
+            )
+        } else {
+            let others = configurations_below(&folder_of(&settings.config));
+            let found = match others.is_empty() {
+                true => String::new(),
+                false => format!("; there is {}", others.join(", ")),
+            };
+            (
+                format!("no destination is named, and {config} does not exist"),
+                format!("name a folder or a URL, or the right --config{found}"),
+            )
+        };
+        Failure::new(Kind::Usage, message).hint(hint)
+    }
+}
+
+/// Returns the first three configurations in folders of their own below `folder`, as messages name them.
+fn configurations_below(folder: &Path) -> Vec<String> {
+    let folders = fs::read_dir(folder).into_iter().flatten().flatten();
+    let configs = folders.map(|entry| entry.path().join("config.toml"));
+    let mut configs: Vec<PathBuf> = configs.filter(|config| config.is_file()).collect();
+    configs.sort();
+    let shown = configs.iter().take(3);
+    shown
+        .map(|config| printable(&config.to_string_lossy()))
+        .collect()
 }
 
 fn is_disabled(settings: &Settings, name: &str) -> bool {

@@ -63,30 +63,7 @@ pub fn at_each<T>(
         words
     };
     if words.is_empty() {
-        let disabled = Target::disabled(settings);
-        let (message, hint) = if !disabled.is_empty() {
-            (
-                format!(
-                    "no destination is named, and the configured ones are disabled: {}",
-                    disabled.join(", ")
-                ),
-                "name one, or set `enabled = true` for it",
-            )
-        } else if settings.config.exists() {
-            (
-                "no destination is named, and none configured".to_owned(),
-                "name a folder, a URL or an @destination, or set `to` under [backup]",
-            )
-        } else {
-            (
-                format!(
-                    "no destination is named, and {} does not exist",
-                    settings.config.display()
-                ),
-                "name a folder or a URL, or the right --config",
-            )
-        };
-        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+        return Err(Target::none_named(settings).into());
     }
     for_each_word(context, words, |word| {
         act(Target::read(word)?.destination(context, settings)?)

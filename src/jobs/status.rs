@@ -123,9 +123,7 @@ fn words(settings: &Settings, request: &StatusRequest) -> Result<Vec<OsString>> 
     }
     let words = Target::every(settings)?;
     if words.is_empty() {
-        let message = "no destination is named, and none configured";
-        let hint = "name a folder, a URL or an @destination, or add [backup.destinations.NAME]";
-        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+        return Err(Target::none_named(settings).into());
     }
     Ok(words)
 }

@@ -560,7 +560,9 @@ fn on_a_terminal_no_bar_stays_above_the_result() {
 #[test]
 fn a_configuration_that_is_not_there_is_named_where_it_would_have_named_a_destination() {
     let machine = Machine::empty();
-    for verb in ["list", "prune", "check"] {
+    for verb in [
+        "list", "prune", "check", "export", "backup", "status", "drill",
+    ] {
         let run = Command::new(env!("CARGO_BIN_EXE_hookshot"))
             .args(["--config", "/nowhere/config.toml", verb])
             .current_dir(machine.path("out"))
@@ -572,6 +574,29 @@ fn a_configuration_that_is_not_there_is_named_where_it_would_have_named_a_destin
         assert!(said.contains(expected), "{verb}: {said}");
         assert!(said.contains("the right --config"), "{verb}: {said}");
     }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_names_those_in_folders_beside_it() {
+    let machine = Machine::empty();
+    machine.write("etc/shop/config.toml", "[backup]\n", 0o600);
+    let missing = machine.path("etc/config.toml").display().to_string();
+    let other = machine.path("etc/shop/config.toml").display().to_string();
+    let run = |config: &str| {
+        let run = Command::new(env!("CARGO_BIN_EXE_hookshot"))
+            .args(["--config", config, "backup"])
+            .output()
+            .expect("hookshot");
+        assert_eq!(run.status.code(), Some(2));
+        String::from_utf8_lossy(&run.stderr).into_owned()
+    };
+    let said = run(&missing);
+    assert!(
+        said.contains(&format!("the right --config; there is {other}")),
+        "{said}"
+    );
+    let said = run(&other);
+    assert!(said.contains(&format!("{other} configures none")), "{said}");
 }
 
 #[test]

@@ -155,10 +155,7 @@ impl ExportArguments {
             false => self.outputs.into_iter().map(OsString::from).collect(),
         };
         if words.is_empty() {
-            let failure = Failure::new(Kind::Usage, "where does the archive go?");
-            return Err(failure
-                .hint("name a file, a folder, a URL or a destination, or write `to` under [backup]")
-                .into());
+            return Err(Target::none_named(app.settings()?).into());
         }
         let outputs: Vec<ArchiveOutput> = words
             .iter()

@@ -40,10 +40,7 @@ impl Place {
             words => words.to_vec(),
         };
         if words.is_empty() {
-            let failure = Failure::new(Kind::Usage, "no destination is named, and none configured");
-            return Err(failure
-                .hint("name a folder, a URL or an @destination, or set `to` under [backup]")
-                .into());
+            return Err(Target::none_named(settings).into());
         }
         let mut places: Vec<Place> = Vec::new();
         for word in &words {

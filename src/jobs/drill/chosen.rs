@@ -39,13 +39,7 @@ pub fn words(settings: &Settings, said: &[OsString]) -> Result<Vec<OsString>> {
         said => said.to_vec(),
     };
     if words.is_empty() {
-        let failure = Failure::new(
-            Kind::Usage,
-            "no archive is named, and no destination configured",
-        );
-        return Err(failure
-            .hint("name an archive, a folder, a URL or an @destination, or add [backup.destinations.NAME]")
-            .into());
+        return Err(Target::none_named(settings).into());
     }
     for word in &words {
         if let Target::Named(named) = Target::read(word)? {

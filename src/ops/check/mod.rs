@@ -43,19 +43,7 @@ pub fn check(context: &Context, settings: &Settings, texts: &[OsString]) -> Resu
     let configured = Target::configured(settings)?;
     let texts = if texts.is_empty() { &configured } else { texts };
     if texts.is_empty() {
-        let config = settings.config.display();
-        let (message, hint) = if settings.config.exists() {
-            (
-                format!("`to` under [backup] in {config} names no destination"),
-                "name one: hookshot check @NAME, a URL or a folder",
-            )
-        } else {
-            (
-                format!("no destination is named, and {config} does not exist"),
-                "name a folder or a URL, or the right --config",
-            )
-        };
-        return Err(Failure::new(Kind::Usage, message).hint(hint).into());
+        return Err(Target::none_named(settings).into());
     }
     let mut destinations = Vec::new();
     let mut failures = Vec::new();
