@@ -16,7 +16,7 @@ use super::{
     settings::Settings,
     text::{parse_toml, read_text},
 };
-use crate::{disk::folder_of, source::service::is_unit, store::Address};
+use crate::{disk::folder_of, model::run_record::Job, source::service::is_unit, store::Address};
 
 /// Keys of which a text, or a list of words, is a command.
 const COMMANDS: [&str; 12] = [
@@ -33,6 +33,8 @@ const COMMANDS: [&str; 12] = [
     "probe",
     "health",
 ];
+/// Sections whose commands and addresses are for restores alone: a drill is the only job with a schedule that uses them.
+const OF_RESTORES: [&str; 2] = ["backup.import", "backup.drill"];
 /// Sections in which no key is a command of the user.
 const PLAIN: [&str; 3] = ["tags", "retention", "schedule"];
 
@@ -43,6 +45,8 @@ pub struct Needs {
     pub commands: BTreeSet<String>,
     /// The keys for which the network is needed.
     pub network: BTreeSet<String>,
+    /// Those of `commands` and `network` that restores alone use.
+    of_restores: BTreeSet<String>,
     /// The names of systemd's credentials.
     pub credentials: BTreeSet<String>,
     /// The variables of the environment that hold secrets.
@@ -67,6 +71,25 @@ impl Needs {
             }
         }
         Ok(needs)
+    }
+
+    /// Returns the keys with commands that a job may run.
+    pub fn commands_of(&self, job: Job) -> BTreeSet<String> {
+        self.of_job(&self.commands, job)
+    }
+
+    /// Returns the keys for which a job needs the network.
+    pub fn network_of(&self, job: Job) -> BTreeSet<String> {
+        self.of_job(&self.network, job)
+    }
+
+    fn of_job(&self, keys: &BTreeSet<String>, job: Job) -> BTreeSet<String> {
+        match job {
+            Job::Drill | Job::Protect => keys.clone(),
+            Job::Backup | Job::Prune | Job::Verify | Job::Status => {
+                keys.difference(&self.of_restores).cloned().collect()
+            }
+        }
     }
 
     /// Returns the needs of the text of a configuration in `folder`; `schema` is its content.
@@ -105,6 +128,9 @@ impl Needs {
         }
         for (key, value) in table {
             let shown = format!("`{key}` under [{section}]");
+            if OF_RESTORES.contains(&section) {
+                self.of_restores.insert(shown.clone());
+            }
             match value {
                 Value::Table(below) if !PLAIN.contains(&key.as_str()) => {
                     self.search(&format!("{section}.{key}"), below);
@@ -200,6 +226,21 @@ mod tests {
         ] {
             assert_eq!(commands(text), [""; 0], "{text}");
         }
+    }
+
+    #[test]
+    fn commands_of_restores_are_those_of_drills_alone() {
+        let needs = needs(
+            "[backup.import]\nstop = \"x\"\nhealth = \"http://127.0.0.1/\"\n[backup.drill]\nprobe = \"x\"\n\
+            [[backup.hooks]]\nrun = \"x\"\n",
+        );
+        let hook = "`run` under [backup.hooks]".to_owned();
+        for job in [Job::Backup, Job::Prune, Job::Verify, Job::Status] {
+            assert_eq!(needs.commands_of(job), BTreeSet::from([hook.clone()]));
+            assert_eq!(needs.network_of(job), BTreeSet::new());
+        }
+        assert_eq!(needs.commands_of(Job::Drill).len(), 3);
+        assert_eq!(needs.network_of(Job::Drill).len(), 1);
     }
 
     #[test]

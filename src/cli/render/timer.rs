@@ -1,5 +1,7 @@
 //! The reports of `timer`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::json;
 
@@ -32,7 +34,7 @@ pub fn installed(printer: &Printer, report: &InstallReport) -> Result<u8> {
             false => rows(&report.units),
         };
         text.push_str(&format!("\nfolder: {}\n", report.folder.display()));
-        text.push_str(&format!("sandbox: {}\n", sandbox(report)));
+        text.push_str(&sandboxes(report));
         if report.is_default {
             text.push_str("the backup starts at 02:00, as [backup.schedule] does not say it\n");
         }
@@ -105,8 +107,26 @@ fn unused(variables: &[String]) -> String {
     text
 }
 
-fn sandbox(report: &InstallReport) -> String {
-    match report.sandbox {
+/// Says which sandbox the services have: in one line if all have the same.
+fn sandboxes(report: &InstallReport) -> String {
+    let mut jobs: BTreeMap<Sandbox, Vec<&str>> = BTreeMap::new();
+    for (job, sandbox) in &report.sandboxes {
+        jobs.entry(*sandbox).or_default().push(job.name());
+    }
+    let is_one = jobs.len() == 1;
+    let line = |(kind, jobs): (Sandbox, Vec<&str>)| match is_one {
+        true => format!("sandbox: {}\n", sandbox(kind, report)),
+        false => format!(
+            "sandbox of {}: {}\n",
+            jobs.join(", "),
+            sandbox(kind, report)
+        ),
+    };
+    jobs.into_iter().map(line).collect()
+}
+
+fn sandbox(sandbox: Sandbox, report: &InstallReport) -> String {
+    match sandbox {
         Sandbox::Local => "tight, without the network".to_owned(),
         Sandbox::Network => "tight, with the network".to_owned(),
         Sandbox::User => "that of a user's units".to_owned(),
@@ -114,7 +134,7 @@ fn sandbox(report: &InstallReport) -> String {
             let commands: Vec<&str> = report.commands.iter().map(String::as_str).collect();
             format!(
                 "none but NoNewPrivileges and PrivateTmp, as the configuration runs commands: {}; `sandbox = \"strict\"` \
-                under [backup.timer] makes one",
+                under [backup.timer] makes one, in which they see a system that is read-only but for the folders of archives",
                 commands.join(", ")
             )
         }
@@ -139,8 +159,9 @@ pub fn units(printer: &Printer, units: &TimerUnits) -> Result<u8> {
     let report = json!({
         "folder": units.folder.path,
         "scope": units.folder.scope,
-        "sandbox": units.sandbox,
-        "commands": units.needs.commands,
+        "sandbox": units.loosest(),
+        "sandboxes": units.sandboxes,
+        "commands": units.commands(),
         "units": as_json(),
     });
     printer.report(&report, || {

@@ -43,8 +43,8 @@ pub struct TimerUnits {
     pub folder: UnitFolder,
     /// The needs of the configuration.
     pub needs: Needs,
-    /// The sandbox.
-    pub sandbox: Sandbox,
+    /// The sandbox of each job.
+    pub sandboxes: BTreeMap<Job, Sandbox>,
     /// The units of each job.
     pub jobs: Vec<JobUnits>,
     paths: UnitPaths,
@@ -66,10 +66,13 @@ impl TimerUnits {
         let folder = UnitFolder::of(context, scope, root)?;
         let needs = Needs::read(settings)?;
         let planned = Planned::of(context, settings);
-        let sandbox = match scope {
-            Scope::System => Sandbox::of(&needs, settings.schema.timer.is_strict),
+        let sandbox = |job: Job| match scope {
+            Scope::System => Sandbox::of(&needs, job, settings.schema.timer.is_strict),
             Scope::User => Sandbox::User,
         };
+        let jobs = planned.jobs.iter();
+        let sandboxes: BTreeMap<Job, Sandbox> =
+            jobs.map(|(job, _)| (*job, sandbox(*job))).collect();
         let paths = UnitPaths::of(settings, &needs, &folder);
         let names = needs.credentials.iter();
         let credentials: BTreeMap<&String, Credential> = names
@@ -92,7 +95,7 @@ impl TimerUnits {
             paths: &paths,
             credentials: &credentials,
             planned: &planned,
-            sandbox,
+            sandboxes: &sandboxes,
             program: &folder.inside(&program),
             places: (places(choices).into_iter())
                 .map(|word| match Path::new(&word).is_absolute() {
@@ -108,7 +111,7 @@ impl TimerUnits {
         Ok(TimerUnits {
             folder,
             needs,
-            sandbox,
+            sandboxes,
             jobs,
             paths,
             planned,
@@ -133,7 +136,8 @@ impl TimerUnits {
         }
         self.refuse_those_of_others()?;
         self.paths.make_metrics(&self.folder)?;
-        if matches!(self.sandbox, Sandbox::Local | Sandbox::Network) {
+        let is_tight = |sandbox: &Sandbox| matches!(sandbox, Sandbox::Local | Sandbox::Network);
+        if self.sandboxes.values().any(is_tight) {
             self.paths.make_writable(&self.folder)?;
         }
         let mut units = Vec::new();
@@ -189,8 +193,9 @@ impl TimerUnits {
             scope,
             lingering: Lingering::of(&self.folder),
             units,
-            sandbox: self.sandbox,
-            commands: self.needs.commands.clone(),
+            sandbox: self.loosest(),
+            sandboxes: self.sandboxes.clone(),
+            commands: self.commands(),
             started: is_running,
             to_run,
             old_timers: self.folder.old_timers(),
@@ -200,6 +205,18 @@ impl TimerUnits {
             hidden: self.paths.hidden(&self.folder),
             is_default: self.planned.is_default,
         })
+    }
+
+    /// Returns the loosest sandbox of the units.
+    pub fn loosest(&self) -> Sandbox {
+        let loosest = self.sandboxes.values().max();
+        loosest.copied().unwrap_or(Sandbox::Local)
+    }
+
+    /// Returns the keys of the configuration with commands that the jobs may run.
+    pub fn commands(&self) -> BTreeSet<String> {
+        let jobs = self.sandboxes.keys();
+        jobs.flat_map(|job| self.needs.commands_of(*job)).collect()
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

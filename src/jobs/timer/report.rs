@@ -21,8 +21,10 @@ pub struct InstallReport {
     pub scope: Scope,
     /// The units.
     pub units: Vec<UnitRow>,
-    /// The sandbox of the services.
+    /// The loosest sandbox of the services.
     pub sandbox: Sandbox,
+    /// The sandbox of the service of each job.
+    pub sandboxes: BTreeMap<Job, Sandbox>,
     /// The keys of the configuration that keep the sandbox open.
     pub commands: BTreeSet<String>,
     /// True if the timers wait already; false if systemd does not run here.

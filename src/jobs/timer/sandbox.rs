@@ -7,25 +7,26 @@ use serde::Serialize;
 use super::{installed::UnitFolder, names::quoted, paths::UnitPaths};
 use crate::{config::needs::Needs, model::run_record::Job};
 
-/// The sandbox of the units of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The sandbox of a unit; of the system's, the tightest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sandbox {
     /// Tight, without the network.
     Local,
     /// Tight, with the network.
     Network,
-    /// None but what no command needs: the configuration runs commands.
+    /// None but what no command needs: the job runs commands of the configuration.
     Open,
     /// The settings that a user may ask of its own manager.
     User,
 }
 
 impl Sandbox {
-    /// Returns the sandbox of the system's units for a configuration with these needs.
-    pub fn of(needs: &Needs, is_strict: bool) -> Sandbox {
-        let has_network = !needs.network.is_empty() || !needs.commands.is_empty();
-        match (needs.commands.is_empty() || is_strict, has_network) {
+    /// Returns the sandbox of the system's unit of a job for a configuration with these needs.
+    pub fn of(needs: &Needs, job: Job, is_strict: bool) -> Sandbox {
+        let runs_commands = !needs.commands_of(job).is_empty();
+        let has_network = runs_commands || !needs.network_of(job).is_empty();
+        match (!runs_commands || is_strict, has_network) {
             (false, _) => Sandbox::Open,
             (true, true) => Sandbox::Network,
             (true, false) => Sandbox::Local,
@@ -86,7 +87,7 @@ CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER
 ProtectProc=invisible
 ";
 const OPEN: &str = "\
-# The configuration runs commands, which may need anything: no further sandbox.
+# This job runs commands of the configuration, which may need anything: no further sandbox.
 NoNewPrivileges=true
 PrivateTmp=true
 ";

@@ -1,6 +1,6 @@
 //! The text of units: a service and a timer for each job.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use chrono::{DateTime, Utc};
 
@@ -54,8 +54,8 @@ pub struct Blueprint<'a> {
     pub credentials: &'a [Credential],
     /// Its schedule.
     pub planned: &'a Planned,
-    /// The sandbox.
-    pub sandbox: Sandbox,
+    /// The sandbox of each job.
+    pub sandboxes: &'a BTreeMap<Job, Sandbox>,
     /// This program.
     pub program: &'a Path,
     /// The options for places of the state that the user named.
@@ -95,10 +95,11 @@ impl Blueprint<'_> {
 
     fn service(&self, name: &str, job: Job) -> String {
         let config = self.paths.config.to_string_lossy();
+        let sandbox = self.sandboxes.get(&job).copied().unwrap_or(Sandbox::Open);
         let mut unit = head(&format!("{name}.service"), &self.description(job));
         // A configuration that is gone is a failure, not a reason to skip the job.
         unit.push_str(&format!("AssertPathExists={}\n", plain(&config)));
-        if self.sandbox != Sandbox::User && self.sandbox != Sandbox::Local {
+        if sandbox != Sandbox::User && sandbox != Sandbox::Local {
             unit.push_str("Wants=network-online.target\nAfter=network-online.target\n");
         }
         if let Some(on_failure) = &self.settings.schema.timer.on_failure {
@@ -122,7 +123,7 @@ impl Blueprint<'_> {
             words.join(" "),
             job.name()
         ));
-        if self.needs_state_folder && self.sandbox != Sandbox::User {
+        if self.needs_state_folder && sandbox != Sandbox::User {
             unit.push_str(&format!(
                 "# Nothing can be written beside the configuration: history and lock lie in /var/lib.\n\
                 StateDirectory={}\nStateDirectoryMode=0700\n",
@@ -133,7 +134,7 @@ impl Blueprint<'_> {
             unit.push_str(&format!("{}\n", credential.line));
         }
         unit.push('\n');
-        unit.push_str(&settings_of(self.sandbox, job, self.paths, self.folder));
+        unit.push_str(&settings_of(sandbox, job, self.paths, self.folder));
         unit.push_str(&self.mark(job));
         unit
     }

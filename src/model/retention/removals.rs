@@ -25,8 +25,7 @@ impl Removals {
             Count::Absent => Period::Day,
             Count::Of(_) | Count::All => Period::Hour,
         };
-        let bucket =
-            |judged: &Judged| Bucket::of(period, policy.zone().local(judged.archive.time));
+        let bucket = |judged: &Judged| Bucket::of(period, policy.zone().local(judged.archive.time));
         // The newest is first.
         let mut kept: HashSet<Bucket> = HashSet::new();
         let (mut remove, mut thinned) = (0, 0);

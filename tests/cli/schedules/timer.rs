@@ -157,6 +157,39 @@ fn systemd_accepts_the_units_of_five_kinds_of_configuration() {
 }
 
 #[test]
+fn a_probe_opens_the_sandbox_of_drills_alone() {
+    let further = "[backup.import]\nstop = \"true\"\nstart = \"true\"\nhealth = \"http://127.0.0.1:1/\"\n\
+        [backup.drill]\nprobe = \"true\"\n\
+        [backup.schedule]\nbackup = \"02:00\"\nstatus = \"hourly\"\ndrill = \"sun 05:00\"\n";
+    let service = service("probed", further);
+    let root = Root::of(&service);
+    let run = service.run(&["timer", "install", "--root", root.path()], 0);
+    shows(
+        &run,
+        &[
+            "sandbox of backup, status: tight, without the network",
+            "sandbox of drill: none but",
+            "`probe` under [backup.drill]",
+        ],
+    );
+    for job in ["backup", "status"] {
+        let unit = format!("hookshot-probed-{job}.service");
+        let text = root.text(&unit);
+        assert!(text.contains("PrivateNetwork=true"), "{text}");
+        if has_systemd() {
+            let found = exposure(&root.folder().join(&unit));
+            assert!(found <= 15, "{unit}: {found}");
+        }
+    }
+    let drill = root.text("hookshot-probed-drill.service");
+    assert!(!drill.contains("ProtectSystem"), "{drill}");
+    let report = service.run(&["timer", "show", "--root", root.path(), "--json"], 0);
+    let report = report.json();
+    assert_eq!(report["sandbox"], "open");
+    assert_eq!(report["sandboxes"]["backup"], "local");
+}
+
+#[test]
 fn folders_that_a_sandbox_cannot_make_are_made_at_the_installation() {
     let service = service("shop", "");
     let file = service.machine.path("node/collector/shop.prom");
