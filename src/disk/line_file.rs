@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The most bytes of a line that is read; a longer one is skipped.
-const MOST_LINE_BYTES: u64 = 4 << 20;
+pub const MOST_LINE_BYTES: u64 = 4 << 20;
 
 /// The beginning of the name of a draft, on file systems that know no files without names.
 const DRAFT: &str = ".lines-";

@@ -25,7 +25,10 @@ pub struct Sandbox {
 impl Sandbox {
     /// Creates the folder in `scratch`.
     pub fn create(scratch: &Path) -> Result<Sandbox> {
-        let staging = Staging::scratch(scratch, DRILL)?;
+        // Commands may work in another folder.
+        let scratch = std::path::absolute(scratch)
+            .with_context(|| format!("cannot tell where {} is", scratch.display()))?;
+        let staging = Staging::scratch(&scratch, DRILL)?;
         let sandbox = Sandbox { staging };
         for folder in [sandbox.root(), sandbox.scratch()] {
             let mut builder = std::fs::DirBuilder::new();

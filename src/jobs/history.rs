@@ -11,7 +11,7 @@ use crate::{
     catalog::record_folders::RecordFolders,
     config::Settings,
     context::Context,
-    disk::line_file::LineFile,
+    disk::line_file::{LineFile, MOST_LINE_BYTES},
     model::run_record::{Job, RunRecord, RunResult},
 };
 
@@ -44,7 +44,7 @@ impl History {
             config: Some(self.config.clone()),
             ..record.clone()
         };
-        file.append(&serde_json::to_string(&record)?, MOST_LINES)
+        file.append(&line(record)?, MOST_LINES)
     }
 
     /// Reads the runs of this configuration, the one that began first comes first. Of a run that has ended, returns the record of its end.
@@ -93,12 +93,66 @@ impl History {
     }
 }
 
+/// Returns the line of a record, which the reader does not skip: of very many drills, the words go first.
+fn line(mut record: RunRecord) -> Result<String> {
+    let text = serde_json::to_string(&record)?;
+    if fits(&text) {
+        return Ok(text);
+    }
+    for drill in &mut record.drills {
+        drill.warnings.clear();
+        drill
+            .probe
+            .iter_mut()
+            .for_each(|probe| probe.output.clear());
+    }
+    let text = serde_json::to_string(&record)?;
+    if fits(&text) {
+        return Ok(text);
+    }
+    record.drills.clear();
+    Ok(serde_json::to_string(&record)?)
+}
+
+fn fits(line: &str) -> bool {
+    u64::try_from(line.len()).is_ok_and(|bytes| bytes < MOST_LINE_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
     use crate::config::Choices;
+    use crate::model::drill_record::{DrillRecord, ProbeRecord};
+
+    #[test]
+    fn the_line_of_very_many_drills_is_read() {
+        let drill = |output: &str| DrillRecord {
+            good: true,
+            probe: Some(ProbeRecord {
+                exit_code: Some(0),
+                output: output.to_owned(),
+            }),
+            ..DrillRecord::default()
+        };
+        let with = |count: usize, output: &str| {
+            let begun = DateTime::UNIX_EPOCH;
+            let record = RunRecord {
+                drills: vec![drill(output); count],
+                ..RunRecord::begun("r".to_owned(), Job::Drill, begun)
+            };
+            let line = line(record).expect("JSON");
+            assert!(fits(&line), "{}", line.len());
+            serde_json::from_str::<RunRecord>(&line)
+                .expect("a record")
+                .drills
+        };
+        assert_eq!(with(3, "output")[2], drill("output"));
+        let many = with(2000, &"x".repeat(4096));
+        assert_eq!((many.len(), &many[1999]), (2000, &drill("")));
+        assert_eq!(with(100_000, "").len(), 0);
+    }
 
     #[test]
     fn configurations_in_one_folder_read_their_own_runs() {

@@ -141,8 +141,11 @@ fn of_destinations(page: &mut Page<'_>, report: &StatusReport) {
     );
     each(
         "last_drill_success_timestamp_seconds",
-        "Time of the last rehearsed restore that was good.",
-        |one| one.drilled_at.map(seconds),
+        "Time of the last rehearsed restore that was good; 0 if none was.",
+        |one| {
+            let never = one.is_drilled.then_some(0.0);
+            one.drilled_at.map(seconds).or(never)
+        },
     );
 }
 

@@ -35,8 +35,8 @@ use crate::{
     error::{Failure, Kind},
     model::{
         health::{
-            DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, Problem, RunFacts, drill_overdue,
-            judge, judge_runs,
+            DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, Problem, RunFacts, drill_failed,
+            drill_overdue, judge, judge_runs,
         },
         run_record::Job,
         written::rfc3339,
@@ -274,6 +274,8 @@ impl Look<'_> {
         let bare = self.bare_row(name, destination.shown(), prefix, limits.max_age);
         let due = self.settings.schema.drill.max_age.filter(|_| is_ours);
         let overdue = due.and_then(|due| drill_overdue(bare.drilled_at, due, limits.now));
+        let failed = drill_failed(self.runs.all(), &bare.name).filter(|_| is_ours);
+        health.problems.extend(failed);
         health.problems.extend(overdue);
         let newest = health.newest_good.and_then(|at| facts.archives.get(at));
         let now = self.context.now;
@@ -350,6 +352,10 @@ impl Look<'_> {
             run.job == Job::Drill && destinations.any(|one| one.name == name && one.good)
         });
         let drilled_at = drilled_at.map(|run| run.started_at);
+        let is_drilled = self.runs.all().iter().any(|run| {
+            let mut destinations = run.destinations.iter();
+            run.job == Job::Drill && destinations.any(|one| one.name == name)
+        });
         DestinationStatus {
             last_proof: self.last_proof(&name),
             name,
@@ -369,6 +375,7 @@ impl Look<'_> {
             last_drill: drilled_at.map(rfc3339),
             fresh_at: None,
             drilled_at,
+            is_drilled,
         }
     }
 

@@ -10,8 +10,11 @@ pub struct DrillRecord {
     pub archive: Option<String>,
     /// The name of its destination in the configuration, or its address; `None` for standard input.
     pub destination: Option<String>,
-    /// True if all of it was restored, and is good. The probe does not count.
+    /// True if all of the state was restored, and is good. The probe does not count.
     pub good: bool,
+    /// True if it is not known whether it is good: it could not be read, or there was no room for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// Its size in bytes.
     pub bytes: Option<u64>,
     /// The durations of the parts.
@@ -20,13 +23,16 @@ pub struct DrillRecord {
     pub rto_seconds: Option<f64>,
     /// The end of the probe; `None` if none ran.
     pub probe: Option<ProbeRecord>,
-    /// The message of the failure, of the archive or of the probe.
+    /// The message of the failure, of the archive or of the probe, or the first part of the state that is missing.
     pub error: Option<String>,
     /// Remarks about what this user or this machine could not restore or check.
     pub warnings: Vec<String>,
     /// The folder in which the restored state stays (`--keep`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
+    /// The same, percent-encoded, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox_escaped: Option<String>,
 }
 
 /// The durations of the parts of a rehearsed restore in seconds; `None` for a part that did not end.

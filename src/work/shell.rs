@@ -15,6 +15,7 @@ mod output;
 mod process;
 
 use std::{
+    ffi::OsString,
     io::{self, PipeReader, Read as _},
     os::fd::AsFd as _,
     process::{ExitStatus, Stdio},
@@ -69,8 +70,8 @@ pub struct Runner {
     pub starter: SessionStarter,
     /// The secrets that this run knows.
     pub masks: Masks,
-    /// Variables of the environment of every command.
-    pub variables: Vec<(&'static str, String)>,
+    /// Variables of the environment of every command; paths keep their bytes.
+    pub variables: Vec<(String, OsString)>,
 }
 
 /// The receiver of data on the standard output of a command.
@@ -278,7 +279,7 @@ impl Runner {
             .stdout(output_writer)
             .stderr(errors_writer);
         for (name, value) in &self.variables {
-            process.env(name, fit(value));
+            process.env(name, value);
         }
         if let Some(mark) = call.mark {
             process.env(MARK, mark);

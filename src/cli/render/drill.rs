@@ -34,6 +34,9 @@ fn lines(report: &DrillReport) -> String {
         (RunResult::Success, count) => {
             format!("success in {seconds:.1} s: {count} restores rehearsed\n")
         }
+        (RunResult::Partial, _) if report.drills.iter().any(|drill| !drill.good) => {
+            format!("partial in {seconds:.1} s: not all of the state was restored\n")
+        }
         (RunResult::Partial, _) => {
             format!("partial in {seconds:.1} s: the restores are good, parts were left undone\n")
         }
@@ -63,7 +66,11 @@ fn of_archive(drill: &DrillRecord) -> String {
                 part(seconds.restore)
             ));
         }
-        _ => out.push_str("NOT GOOD\n"),
+        (Some(_), false) => out.push_str("NOT WHOLE\n"),
+        (None, _) if drill.unknown => {
+            out.push_str("NOT RESTORED, so it is not known whether it is good\n");
+        }
+        (None, _) => out.push_str("NOT GOOD\n"),
     }
     if let Some(probe) = &drill.probe {
         let took = seconds.probe.unwrap_or_default();

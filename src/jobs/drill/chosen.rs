@@ -1,6 +1,6 @@
 //! The archives whose restore is rehearsed, as words of the command line name them.
 
-use std::{ffi::OsString, path::Path};
+use std::{cmp::Reverse, ffi::OsString, path::Path};
 
 use anyhow::Result;
 
@@ -14,9 +14,12 @@ use crate::{
     },
     config::{Settings, elsewhere::tidy},
     context::Context,
-    disk::{folder_of, real},
+    disk::{dangling, folder_of, real},
     error::{Failure, Kind},
-    model::{archive_name::is_archive_file, entry_name::printable},
+    model::{
+        archive_name::{ArchiveName, ArchiveOrder, is_archive_file},
+        entry_name::printable,
+    },
     store::Address,
 };
 
@@ -93,19 +96,37 @@ fn within(
         Some(name) => name.clone(),
         None => repository.address(),
     };
-    let archives = listing.archives.into_iter().take(count);
-    let chosen: Vec<ChosenArchive> = archives
+    let odd = destination
+        .folder()
+        .map(|folder| unreadable(&folder, prefix));
+    let odd = odd.unwrap_or_default();
+    let archives = listing.archives.into_iter();
+    let mut chosen: Vec<(ArchiveOrder, ChosenArchive)> = archives
         .map(|listed| {
+            let order = listed.order();
             let archive = listed.stored.name;
             let candidates = Candidates::new(repository.clone(), vec![archive.clone()]);
-            ChosenArchive {
+            let chosen = ChosenArchive {
                 destination: Some(name.clone()),
                 archive: Some(archive),
                 bytes: Some(listed.stored.size_bytes),
                 input: Ok(ArchiveInput::Stored(candidates)),
-            }
+            };
+            (order, chosen)
         })
         .collect();
+    chosen.extend(odd.into_iter().map(|odd| {
+        let chosen = ChosenArchive {
+            destination: Some(name.clone()),
+            archive: Some(odd.name),
+            bytes: None,
+            input: Err(odd.failure),
+        };
+        (odd.order, chosen)
+    }));
+    chosen.sort_by_key(|(order, _)| Reverse(*order));
+    let chosen = chosen.into_iter().map(|(_, chosen)| chosen).take(count);
+    let chosen: Vec<ChosenArchive> = chosen.collect();
     if chosen.is_empty() {
         let message = format!("{} has no archive of {prefix}", repository.shown());
         return Err(Failure::new(Kind::NotFound, message)
@@ -113,6 +134,41 @@ fn within(
             .into());
     }
     Ok(chosen)
+}
+
+/// Something that has the name of an archive and is not a file.
+struct Unreadable {
+    name: String,
+    order: ArchiveOrder,
+    failure: Failure,
+}
+
+/// Returns what has the name of an archive of `prefix` in a folder, and is not a file: listings leave it out, and no
+/// older archive takes its place.
+fn unreadable(folder: &Path, prefix: &str) -> Vec<Unreadable> {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let parsed = ArchiveName::of_file(&name).filter(|name| name.prefix() == prefix)?;
+        let path = entry.path();
+        let shown = path.display();
+        let message = match path.metadata() {
+            Ok(metadata) if metadata.is_file() => return None,
+            Ok(metadata) if metadata.is_dir() => format!("{shown} is a folder, not an archive"),
+            Ok(_) => format!("{shown} is not a file, and not an archive"),
+            Err(error) => match dangling(&path) {
+                Some(failure) => failure.message,
+                None => format!("cannot read {shown}: {error}"),
+            },
+        };
+        Some(Unreadable {
+            name,
+            order: parsed.order(),
+            failure: Failure::new(Kind::Refused, message)
+                .hint("it has the name of an archive: remove it, or bring the archive back"),
+        })
+    });
+    found.collect()
 }
 
 /// Returns the archive that a word names.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    ffi::OsString,
     path::Path,
     time::Instant,
 };
@@ -27,6 +28,9 @@ const ENTRY: &str = "HOOKSHOT_ENTRY_";
 const MOST_ENTRIES: usize = 1000;
 /// The most bytes of its output that are kept.
 const MOST_OUTPUT_BYTES: usize = 4096;
+/// The most lines of its output that are logged.
+const MOST_LOGGED_LINES: usize = 1000;
+const FIRST_UNLOGGED: usize = MOST_LOGGED_LINES + 1;
 
 /// The outcome of a probe.
 pub struct Probed {
@@ -58,27 +62,29 @@ impl Probe<'_> {
         context.tell(JobEvent::ProbeBegins {
             command: shown.clone(),
         });
-        let variables = self.variables(state);
-        let variables: Vec<(&str, String)> = variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
+        let variables = self.variables();
+        let mut runner = context.runner.clone();
+        runner.variables.extend(self.paths(state));
         let around = Around {
             mark: self.run_id,
             limit: drill.timeout,
             variables: &variables,
         };
         let mut output = LastLines::default();
+        let mut logged = 0;
         let mut say = |line: &str| {
             output.add(line);
-            let line = line.to_owned();
+            logged += 1;
+            let line = match logged {
+                0..=MOST_LOGGED_LINES => line.to_owned(),
+                FIRST_UNLOGGED => "further lines are not logged".to_owned(),
+                _ => return,
+            };
             context.tell(JobEvent::ProbeSays { line });
         };
         context.begin("probing", None);
         let begun = Instant::now();
-        let end = context
-            .runner
-            .around(line, around, &mut say, &context.step());
+        let end = runner.around(line, around, &mut say, &context.step());
         let seconds = begun.elapsed().as_secs_f64();
         context.stop.check()?;
         let fault = match &end {
@@ -100,7 +106,7 @@ impl Probe<'_> {
         })
     }
 
-    fn variables(&self, state: &RestoredState) -> Vec<(String, String)> {
+    fn variables(&self) -> Vec<(&'static str, String)> {
         let outcome = WorkOutcome::default();
         let facts = RunFacts {
             operation: "drill",
@@ -108,15 +114,18 @@ impl Probe<'_> {
             run_id: self.run_id,
             outcome: &outcome,
         };
-        let general = facts.variables(self.settings).into_iter();
-        let general = general.map(|(name, value)| (name.to_owned(), value));
-        let mut variables: Vec<(String, String)> = general.collect();
-        variables.push(("HOOKSHOT_ARCHIVE".to_owned(), self.archive.to_owned()));
-        variables.push((SANDBOX.to_owned(), self.root.display().to_string()));
+        let mut variables = facts.variables(self.settings);
+        variables.push(("HOOKSHOT_ARCHIVE", self.archive.to_owned()));
+        variables
+    }
+
+    /// Returns the variables that name the sandbox and the restored entries, with the bytes of their paths.
+    fn paths(&self, state: &RestoredState) -> Vec<(String, OsString)> {
+        let mut variables = vec![(SANDBOX.to_owned(), self.root.into())];
         let entries = &state.entries[..state.entries.len().min(MOST_ENTRIES)];
         let names = entries.iter().map(|(name, _)| name.as_str());
         let named = variable_names(names).into_iter().zip(entries);
-        variables.extend(named.map(|(name, (_, path))| (name, path.display().to_string())));
+        variables.extend(named.map(|(name, (_, path))| (name, path.clone().into_os_string())));
         variables
     }
 }

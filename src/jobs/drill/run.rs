@@ -23,6 +23,7 @@ use crate::{
     model::{
         drill_record::DrillRecord,
         run_record::{DestinationRecord, Job, RunRecord, RunResult},
+        written::escaped,
     },
     ops::drill::{ImportCommands, RestoredState, rehearse},
     verbs::for_attempt,
@@ -66,6 +67,10 @@ impl Run<'_> {
             run: self,
             verdict: Verdict::default(),
         };
+        if let Some(config) = self.missing_config() {
+            let hint = "name this machine's configuration with --config";
+            work.verdict.undone.add_with(config, Some(hint.to_owned()));
+        }
         let recorded = Recorded {
             context: self.context,
             settings: self.settings,
@@ -78,6 +83,15 @@ impl Run<'_> {
         };
         let ended = recorded.run(record, None, &mut work);
         DrillReport::of(ended, work.failure())
+    }
+
+    /// Returns the words about a configuration that the user names and that is not there.
+    fn missing_config(&self) -> Option<String> {
+        let is_named = self.choices.config.is_some() && !self.settings.config_exists;
+        is_named.then(|| {
+            let config = self.settings.config.display();
+            format!("{config} does not exist: no probe of it ran, and nothing is recorded")
+        })
     }
 
     /// Rehearses the restore of each archive. Only an interruption ends it before the last one.
@@ -138,6 +152,11 @@ impl Run<'_> {
         {
             return Err(failure.clone());
         }
+        // Nothing speaks against an archive that was not restored.
+        drilled.record.unknown = drilled.record.rto_seconds.is_none()
+            && failure
+                .as_ref()
+                .is_some_and(|one| one.kind != Kind::Refused);
         drilled.record.error = failure
             .as_ref()
             .map(|failure| context.runner.masked(&failure.message));
@@ -160,7 +179,10 @@ impl Run<'_> {
             .is_some_and(|error| matches!(Failure::of(error).kind, Kind::Interrupted(_)));
         if self.request.sandbox == SandboxFate::Kept && !is_interrupted && !sandbox.is_empty() {
             match sandbox.keep(&format!("hookshot-drill-{}", context.unique)) {
-                Ok(place) => drill.sandbox = Some(place.display().to_string()),
+                Ok(place) => {
+                    drill.sandbox = Some(place.display().to_string());
+                    drill.sandbox_escaped = escaped(&place);
+                }
                 // The failure of the restore counts more.
                 Err(error) if result.is_err() => {
                     let warning = format!("the restored state is not kept: {error:#}");
@@ -191,15 +213,22 @@ impl Run<'_> {
             false => ImportCommands::LeftOut,
         };
         let state = rehearse(context, self.choices, sandbox, input, commands)?;
-        drill.good = true;
+        drill.good = state.gaps.is_empty();
         drill.seconds = state.seconds;
         drill.rto_seconds = state.seconds.rto();
         let masked = |warning: &String| context.runner.masked(warning);
-        drill.warnings = state.warnings.iter().map(masked).collect();
-        match &settings.probe {
-            None => Ok(None),
-            Some(_) => self.probe(context, sandbox, &state, run_id, drill),
+        let remarks = state.gaps.iter().skip(1).chain(&state.warnings);
+        drill.warnings = remarks.map(masked).collect();
+        let probed = match &settings.probe {
+            None => None,
+            Some(_) => self.probe(context, sandbox, &state, run_id, drill)?,
+        };
+        let gap = not_whole(&input.shown(), &state.gaps);
+        if probed.is_some() {
+            // The failure of the probe counts more.
+            drill.warnings.splice(0..0, state.gaps.first().map(masked));
         }
+        Ok(probed.or(gap))
     }
 
     fn probe(
@@ -215,12 +244,13 @@ impl Run<'_> {
         };
         drill.warnings.extend(probe::warnings(state));
         let archive = drill.archive.clone().unwrap_or_default();
+        let root = sandbox.root();
         let probe = Probe {
             context,
             settings: self.settings,
             run_id,
             archive: &archive,
-            root: &sandbox.root(),
+            root: &root,
         };
         let probed = probe.run(command, state)?;
         drill.seconds.probe = Some(probed.seconds);
@@ -291,6 +321,22 @@ fn add_destination(record: &mut RunRecord, drill: &DrillRecord) {
             ..DestinationRecord::default()
         }),
     }
+}
+
+/// Returns the failure of an archive that does not bring back all of the state.
+fn not_whole(shown: &str, gaps: &[String]) -> Option<Failure> {
+    let first = gaps.first()?;
+    let message = match gaps.len() {
+        1 => format!("{shown} does not restore all of the state: {first}"),
+        count => format!(
+            "{shown} does not restore all of the state: {first}; and {} more",
+            count - 1
+        ),
+    };
+    let failure = Failure::new(Kind::Partial, message).faults(gaps.to_vec());
+    Some(failure.hint(
+        "compare the sources of the configuration with the archive (`hookshot inspect`); make a new one with `hookshot backup`",
+    ))
 }
 
 /// Names the archive in a failure that does not.

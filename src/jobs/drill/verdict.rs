@@ -33,7 +33,11 @@ impl Verdict {
             return Some(worst.clone());
         }
         let (failed, count) = (self.failures.len(), self.count);
-        let message = format!("{failed} of {count} restores failed: {}", worst.message);
+        let outcome = match worst.kind {
+            Kind::Partial => "are not whole",
+            _ => "failed",
+        };
+        let message = format!("{failed} of {count} restores {outcome}: {}", worst.message);
         let faults = self.failures.iter().map(|one| one.message.clone());
         Some(Failure {
             message,
@@ -46,13 +50,14 @@ impl Verdict {
 /// A damaged archive says more than one that no key opens, and that more than a destination that does not answer.
 fn rank(failure: &Failure) -> u8 {
     match failure.kind {
-        Kind::Refused => 6,
-        Kind::Version => 5,
-        Kind::Key => 4,
-        Kind::Unhealthy => 3,
-        Kind::NotFound => 2,
-        Kind::Space => 1,
-        _ => 0,
+        Kind::Refused => 7,
+        Kind::Version => 6,
+        Kind::Key => 5,
+        Kind::Unhealthy => 4,
+        Kind::NotFound => 3,
+        Kind::Space => 2,
+        Kind::Partial => 0,
+        _ => 1,
     }
 }
 
@@ -83,5 +88,8 @@ mod tests {
         assert_eq!(code(&all[..2], 2, &["a hook"]), Some((19, 3)));
         assert_eq!(code(&[Kind::Unreachable], 2, &[]), Some((1, 1)));
         assert_eq!(code(&[Kind::Space], 1, &[]), Some((18, 0)));
+        let gap = [Kind::Partial, Kind::Failed, Kind::Partial];
+        assert_eq!(code(&gap, 3, &[]), Some((1, 3)));
+        assert_eq!(code(&gap[..1], 1, &["a hook"]), Some((3, 2)));
     }
 }

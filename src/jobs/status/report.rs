@@ -132,6 +132,9 @@ pub struct DestinationStatus {
     /// The time of [`DestinationStatus::last_drill`].
     #[serde(skip)]
     pub drilled_at: Option<DateTime<Utc>>,
+    /// True if the history has a drill of it, good or not.
+    #[serde(skip)]
+    pub is_drilled: bool,
 }
 
 /// The newest good archive of a destination.

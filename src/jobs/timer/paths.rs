@@ -12,6 +12,7 @@ use super::installed::{Scope, UnitFolder};
 use crate::{
     config::{Settings, elsewhere::tidy, needs::Needs},
     disk::{create_folders, create_readable_folders, folder_of, real, transaction::home::Home},
+    model::run_record::Job,
     store::Address,
 };
 
@@ -25,6 +26,8 @@ pub struct UnitPaths {
     /// The folders that a job writes, without `.` and `..`: systemd takes no others. If a link leads to one, both paths
     /// are there.
     pub writable: BTreeSet<PathBuf>,
+    /// Those of them that a drill only reads: the folders of destinations.
+    read_by_drills: BTreeSet<PathBuf>,
     /// The folders of archives that hookshot may make.
     archives: BTreeSet<PathBuf>,
     /// The folders of metrics.
@@ -54,17 +57,30 @@ impl UnitPaths {
             .filter_map(|file| file.parent().map(Path::to_owned))
             .collect();
         writable.extend(metrics.iter().cloned());
+        let mut written_by_drills = metrics.clone();
+        written_by_drills.insert(home.clone());
         if folder.elsewhere().is_none() {
-            let led: Vec<PathBuf> = writable.iter().map(|path| real(path)).collect();
-            writable.extend(led);
+            for paths in [&mut writable, &mut written_by_drills] {
+                let led: Vec<PathBuf> = paths.iter().map(|path| real(path)).collect();
+                paths.extend(led);
+            }
         }
+        let read_by_drills = writable.difference(&written_by_drills);
+        let read_by_drills = read_by_drills.cloned().collect();
         UnitPaths {
             config,
             home,
             writable,
+            read_by_drills,
             archives,
             metrics,
         }
+    }
+
+    /// Returns the folders that a job writes.
+    pub fn writable_by(&self, job: Job) -> impl Iterator<Item = &PathBuf> {
+        let paths = self.writable.iter();
+        paths.filter(move |path| job != Job::Drill || !self.read_by_drills.contains(*path))
     }
 
     /// Makes the folders of metrics, for everybody to read. What cannot be made is left to the job, which names it.

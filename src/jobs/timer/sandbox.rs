@@ -121,7 +121,7 @@ pub fn settings_of(sandbox: Sandbox, job: Job, paths: &UnitPaths, folder: &UnitF
         _ if paths.writable.iter().any(is_of_another) => WRITES,
         _ => LOOKS,
     });
-    for path in &paths.writable {
+    for path in paths.writable_by(job) {
         // A path that is missing is not an error of the unit: hookshot names it.
         let path = quoted(&format!("-{}", path.to_string_lossy()));
         text.push_str(&format!("ReadWritePaths={path}\n"));

@@ -188,7 +188,7 @@ pub fn judge_runs(facts: &RunFacts<'_>) -> (Vec<Problem>, Vec<Problem>) {
         });
     }
     for job in [Job::Backup, Job::Prune, Job::Verify, Job::Drill] {
-        let Some(run) = last(facts, job) else {
+        let Some(run) = last(facts, job).filter(|run| !is_judged_by_archives(run)) else {
             continue;
         };
         let (begun, error) = (run.started_at, run.error.clone());
@@ -207,6 +207,34 @@ pub fn judge_runs(facts: &RunFacts<'_>) -> (Vec<Problem>, Vec<Problem>) {
     (problems, remarks)
 }
 
+/// Returns true if archives decide about a drill: each destination is judged by its newest one.
+fn is_judged_by_archives(run: &RunRecord) -> bool {
+    let is_bad = |good: bool, error: &Option<String>| !good || error.is_some();
+    run.job == Job::Drill
+        && (run.drills.iter().any(|one| is_bad(one.good, &one.error))
+            || run
+                .destinations
+                .iter()
+                .any(|one| is_bad(one.good, &one.error)))
+}
+
+/// Returns the problem of a destination if its newest drill was not good. Drills of other destinations and of mere files,
+/// and those that a hook skipped, say nothing of it.
+pub fn drill_failed(runs: &[RunRecord], destination: &str) -> Option<Problem> {
+    let drills = runs.iter().rev().filter(|run| run.job == Job::Drill);
+    let mut found = drills.filter_map(|run| {
+        let mut destinations = run.destinations.iter();
+        Some((run, destinations.find(|one| one.name == destination)?))
+    });
+    let (run, last) = found.next().filter(|(_, last)| !last.good)?;
+    Some(Problem::RunFailed {
+        job: Job::Drill,
+        begun: run.started_at,
+        error: last.error.clone().or_else(|| run.error.clone()),
+        hint: None,
+    })
+}
+
 /// Returns the problem of a destination of which no restore was rehearsed for `max_age`; the last good one began at
 /// `drilled_at`.
 pub fn drill_overdue(
@@ -223,12 +251,13 @@ pub fn drill_overdue(
     })
 }
 
-/// Returns the last run of a job without the one that is at work.
+/// Returns the last run of a job without the one that is at work. A drill that was skipped hides no other.
 fn last<'a>(facts: &RunFacts<'a>, job: Job) -> Option<&'a RunRecord> {
     let is_living = |run: &RunRecord| {
         let living = facts.living;
         living.is_some_and(|living| living.run_id == run.run_id)
     };
     let mut runs = facts.runs.iter().rev();
-    runs.find(|run| run.job == job && !is_living(run))
+    let is_hidden = |run: &RunRecord| job == Job::Drill && run.result == RunResult::Skipped;
+    runs.find(|run| run.job == job && !is_living(run) && !is_hidden(run))
 }

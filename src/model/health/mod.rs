@@ -14,7 +14,7 @@ mod words;
 
 pub use self::{
     facts::{DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, RunFacts, Seen},
-    judge::{drill_overdue, judge, judge_runs},
+    judge::{drill_failed, drill_overdue, judge, judge_runs},
     problem::{Comparison, Measure, Problem},
     words::OWN_PREFIX,
 };

@@ -9,7 +9,7 @@ use crate::model::{
     archive_name::{ArchiveName, Ending},
     note::{Accepted, Unchanged},
     retention::Standing,
-    run_record::{Job, RunRecord, RunResult},
+    run_record::{DestinationRecord, Job, RunRecord, RunResult},
 };
 
 fn now() -> DateTime<Utc> {
@@ -272,9 +272,43 @@ fn the_last_run_of_each_job_counts() {
     runs_are(&last, None, &["run_killed"], &[]);
     let drill = [run(Job::Drill, 50, Failure), backup(9, Success)];
     runs_are(&drill, None, &["drill_failed"], &[]);
+    // Neither a skipped one nor a later one of a mere file makes it good.
+    let skipped = [run(Job::Drill, 50, Failure), run(Job::Drill, 1, Skipped)];
+    runs_are(&skipped, None, &["drill_failed"], &[]);
     runs_are(&[run(Job::Status, 1, Failure)], None, &[], &[]);
     runs_are(&[backup(-30, Success)], None, &["clock_back"], &[]);
     runs_are(&[backup(-20, Success)], None, &[], &[]);
+}
+
+#[test]
+fn the_newest_drill_of_a_destination_decides() {
+    use RunResult::{Failure, Partial, Skipped, Success};
+    let drill = |hours, result, destinations: &[(&str, bool)]| RunRecord {
+        destinations: (destinations.iter())
+            .map(|(name, good)| DestinationRecord {
+                name: (*name).to_owned(),
+                good: *good,
+                error: (!good).then(|| "damaged".to_owned()),
+                ..DestinationRecord::default()
+            })
+            .collect(),
+        ..run(Job::Drill, hours, result)
+    };
+    let failed = drill(50, Failure, &[("one", false), ("two", true)]);
+    let is = |later: &[RunRecord], one: bool, two: bool| {
+        let runs = [&[failed.clone()], later].concat();
+        let found = |name: &str| drill_failed(&runs, name).is_none();
+        assert_eq!((found("one"), found("two")), (one, two), "{later:?}");
+        // The destinations have the problem, and not the runs.
+        runs_are(&runs, None, &[], &[]);
+    };
+    is(&[], false, true);
+    is(&[drill(9, Skipped, &[])], false, true);
+    is(&[drill(9, Success, &[("/tmp/files", true)])], false, true);
+    is(&[drill(9, Success, &[("two", true)])], false, true);
+    is(&[drill(9, Success, &[("one", true)])], true, true);
+    is(&[drill(9, Partial, &[("two", false)])], false, false);
+    is(&[run(Job::Backup, 1, Success)], false, true);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod databases;
 mod timing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -15,20 +15,16 @@ use crate::{
     catalog::input::ArchiveInput,
     config::{Choices, Settings, elsewhere::Elsewhere, read_text},
     context::Context,
-    disk::{exists, sandbox::Sandbox},
+    disk::{exists, real, sandbox::Sandbox},
     error::{Failure, Kind},
     machine::{
         app_version,
         enter::{StateAccess, enter},
-        report::ApplyReport,
         scratch::usable,
     },
     model::{drill_record::DrillSeconds, entry_name::EntryName},
     ops::import::{Archived, ImportRequest, archived_config, find_places, import},
-    work::{
-        remark::{Remark, RemarkKind},
-        remarks::Remarks,
-    },
+    work::remark::{Remark, RemarkKind},
 };
 
 /// The variable that names the folder which stands for `/`.
@@ -50,6 +46,8 @@ pub struct RestoredState {
     pub entries: Vec<(EntryName, PathBuf)>,
     /// The durations of the parts; that of a probe is not known.
     pub seconds: DrillSeconds,
+    /// The parts of the state that the archive does not bring back, in words. None if it is whole.
+    pub gaps: Vec<String>,
     /// Remarks about what this user or this machine could not restore or check.
     pub warnings: Vec<String>,
 }
@@ -60,6 +58,40 @@ pub struct RestoredState {
 ///
 /// Errors: [`Kind::Refused`] if the archive cannot be restored or a database in it is damaged.
 pub fn rehearse(
+    context: &Context,
+    choices: &Choices,
+    sandbox: &Sandbox,
+    archive: &ArchiveInput,
+    commands: ImportCommands,
+) -> Result<RestoredState> {
+    let restored = restore(context, choices, sandbox, archive, commands);
+    restored.map_err(|error| {
+        let failure = Failure::of(&error);
+        // Room is lacking where the sandbox lies.
+        if !matches!(failure.kind, Kind::Refused | Kind::Version) {
+            return error;
+        }
+        let said = |text: String| outside(sandbox, &text);
+        Failure {
+            message: said(failure.message),
+            hint: failure.hint.map(|hint| said(without_force(&hint))),
+            faults: failure.faults.into_iter().map(said).collect(),
+            ..failure
+        }
+        .into()
+    })
+}
+
+/// Returns advice without the words about `--force`: a rehearsal has no such option.
+fn without_force(hint: &str) -> String {
+    hint.replace("; --force does not override this", "")
+        .replace(
+            " (--force alone does not suffice: it does not override every reason)",
+            "",
+        )
+}
+
+fn restore(
     context: &Context,
     choices: &Choices,
     sandbox: &Sandbox,
@@ -94,11 +126,28 @@ pub fn rehearse(
     }
     let seconds = timing.end();
     remarks.extend(report.remarks.clone());
-    let mut warnings = warnings(sandbox, remarks);
-    warnings.extend(other_version(&context, &choices, &report)?);
+    let own = own_settings(&choices)?;
+    let mut gaps = databases_gone(&entered.settings);
+    let mut warnings = Vec::new();
+    for remark in remarks.left_undone.into_iter().chain(remarks.warnings) {
+        let said = outside(sandbox, &words(&own, commands, &remark));
+        match remark.kind {
+            RemarkKind::Absent | RemarkKind::NoPlace | RemarkKind::Torn => gaps.push(said),
+            _ => warnings.push(said),
+        }
+    }
+    if report.steps.is_empty() && gaps.is_empty() {
+        gaps.push("the archive is empty".to_owned());
+    }
+    // No command of an archive's configuration runs.
+    if choices.archived.is_none() {
+        let obstacle = app_version::obstacle(&context, &own, report.app_version.as_ref())?;
+        warnings.extend(obstacle.map(|obstacle| obstacle.message));
+    }
     Ok(RestoredState {
         entries,
         seconds,
+        gaps,
         warnings,
     })
 }
@@ -109,8 +158,8 @@ fn inside(context: &Context, sandbox: &Sandbox) -> Context {
     context.scratch = sandbox.scratch();
     context.spare = None;
     context.runner.variables.extend([
-        (SANDBOX, sandbox.root().display().to_string()),
-        ("HOOKSHOT_OPERATION", "drill".to_owned()),
+        (SANDBOX.to_owned(), sandbox.root().into_os_string()),
+        ("HOOKSHOT_OPERATION".to_owned(), "drill".into()),
     ]);
     context
 }
@@ -164,34 +213,58 @@ fn entries(settings: &Settings) -> Vec<(EntryName, PathBuf)> {
     entries
 }
 
-/// Returns the remarks as a restore on this machine would have them: with paths as the configuration names them.
-fn warnings(sandbox: &Sandbox, remarks: Remarks) -> Vec<String> {
-    let root = sandbox.root().display().to_string();
-    let said = |remark: Remark| match remark.kind {
-        RemarkKind::Command => format!(
-            "the import command of {} did not run: `commands = true` under [backup.drill] lets it",
-            remark.entry
-        ),
-        _ => remark.message.replace(&root, ""),
-    };
-    let all = remarks.left_undone.into_iter().chain(remarks.warnings);
-    all.map(said).collect()
+/// Returns the settings of a restore to this machine itself.
+fn own_settings(choices: &Choices) -> Result<Settings> {
+    Settings::load(&Choices {
+        elsewhere: Elsewhere::default(),
+        ..choices.clone()
+    })
 }
 
-/// Returns the reason for which this machine's own import would refuse the archive, if the version of the application is
-/// another one.
-fn other_version(
-    context: &Context,
-    choices: &Choices,
-    report: &ApplyReport,
-) -> Result<Option<String>> {
-    // No command of an archive's configuration runs.
-    if choices.archived.is_some() {
-        return Ok(None);
+/// Returns the gaps of a service without `[[backup.sources]]`: its database is its state.
+fn databases_gone(settings: &Settings) -> Vec<String> {
+    if settings.schema.sources.is_some() {
+        return Vec::new();
     }
-    let mut choices = choices.clone();
-    choices.elsewhere = Elsewhere::default();
-    let settings = Settings::load(&choices)?;
-    let obstacle = app_version::obstacle(context, &settings, report.app_version.as_ref())?;
-    Ok(obstacle.map(|obstacle| obstacle.message))
+    let databases = (settings.sources.iter()).filter(|source| source.kind.engine().is_some());
+    let gone = databases.filter(|source| source.path().is_none_or(|path| !exists(path)));
+    gone.map(|source| not_in_the_archive(&source.name))
+        .collect()
+}
+
+fn not_in_the_archive(entry: &dyn std::fmt::Display) -> String {
+    format!("{entry} is a part of the state, and is not in the archive")
+}
+
+/// Returns a remark in the words of a rehearsal. `settings` are those of a restore to this machine itself.
+fn words(settings: &Settings, commands: ImportCommands, remark: &Remark) -> String {
+    let entry = &remark.entry;
+    match remark.kind {
+        RemarkKind::Absent => not_in_the_archive(entry),
+        RemarkKind::NoPlace => {
+            format!("{entry} was not restored: the configuration has no place for it")
+        }
+        RemarkKind::Command => {
+            let mut sources = settings.sources.iter();
+            let source = sources.find(|source| source.name.as_str() == *entry);
+            let has_import = source.is_some_and(|source| source.kind.import_command().is_some());
+            match (commands, has_import) {
+                (ImportCommands::LeftOut, true) => format!(
+                    "the import command of {entry} did not run: `commands = true` under [backup.drill] lets it"
+                ),
+                _ => format!("{entry} was not restored: its source has no import command"),
+            }
+        }
+        _ => remark.message.clone(),
+    }
+}
+
+/// Returns a message with paths as the configuration names them.
+fn outside(sandbox: &Sandbox, message: &str) -> String {
+    let root = sandbox.root();
+    // Folders above it may be links.
+    let shown = |root: &Path| root.display().to_string();
+    message
+        .replace(&shown(&real(&root)), "")
+        .replace(&shown(&root), "")
 }

@@ -327,27 +327,30 @@ fn warn_of_moves(schema: &Schema, settings: &Settings, remarks: &mut Remarks) {
         }
         return;
     }
-    let folder = folder_of(&settings.config);
+    // The service will know the places by their names in the root.
+    let inside = |path: &Path| settings.elsewhere.inside(path);
+    let folder = folder_of(&inside(&settings.config));
     let data_dir = schema.data_dir.as_ref().map_or_else(
         || PathBuf::from(crate::config::DEFAULT_DATA_DIR),
         |path| folder.join(path),
     );
-    if data_dir != settings.data_dir {
+    let (own_data_dir, own_secrets) = (inside(&settings.data_dir), inside(&settings.secrets));
+    if data_dir != own_data_dir {
         warning(format!(
             "The archive's config.toml names another data_dir: the service would look in {}, and the database is restored in {}",
             data_dir.display(),
-            settings.data_dir.display()
+            own_data_dir.display()
         ));
     }
     let secrets = schema
         .secrets_file
         .as_ref()
         .map_or_else(|| folder.join("secrets"), |path| folder.join(path));
-    if secrets != settings.secrets {
+    if secrets != own_secrets {
         warning(format!(
             "The archive's config.toml names another secrets file: the service would look for {}, and the secrets are restored to {}",
             secrets.display(),
-            settings.secrets.display()
+            own_secrets.display()
         ));
     }
 }

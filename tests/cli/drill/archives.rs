@@ -153,6 +153,7 @@ fn a_database_that_does_not_open_is_found_wherever_it_lies() {
         "{error}"
     );
     assert_eq!(report["drills"][0]["good"], false);
+    assert!(!report.to_string().contains("--force"), "{report}");
     // As a file of a plain kind: the import puts it in place as it is.
     fs::write(&shop.service.config, shop.text("file", "")).expect("written");
     let report = shop.json(&["@one"], 13);
@@ -280,8 +281,14 @@ fn archives_are_named_as_other_verbs_name_them() {
     command.arg("--config").arg(&nowhere);
     command.args(["drill", "--json", &path]);
     command.env("TMPDIR", new.path("tmp"));
-    let report = support::finish(command, b"").exits(0).json();
+    let report = support::finish(command, b"").exits(3).json();
     assert_eq!(report["drills"][0]["good"], true);
+    // The user names a configuration, and it is not there.
+    let error = report["error"]["message"].as_str().expect("a message");
+    assert!(
+        error.contains("config.toml does not exist: no probe"),
+        "{error}"
+    );
     assert_eq!(names(&new.path("etc")), [""; 0]);
     assert_eq!(names(&new.path("tmp")), [""; 0]);
 }

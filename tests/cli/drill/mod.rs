@@ -2,6 +2,7 @@
 
 mod archives;
 mod endings;
+mod honest;
 mod mounts;
 mod probes;
 mod reports;

@@ -191,7 +191,8 @@ fn a_probe_opens_the_sandbox_of_drills_alone() {
 
 #[test]
 fn folders_that_a_sandbox_cannot_make_are_made_at_the_installation() {
-    let service = service("shop", "");
+    let schedule = "[backup.schedule]\nbackup = \"02:00\"\ndrill = \"sun 05:00\"\n";
+    let service = service("shop", schedule);
     let file = service.machine.path("node/collector/shop.prom");
     let text = fs::read_to_string(&service.config).expect("there");
     let key = format!("[backup]\nprometheus_file = \"{}\"\n", file.display());
@@ -219,6 +220,11 @@ fn folders_that_a_sandbox_cannot_make_are_made_at_the_installation() {
         let line = format!("ReadWritePaths=-{}\n", folder.display());
         assert!(text.contains(&line), "{text}");
     }
+    // A drill only reads the archives.
+    let drill = root.text("hookshot-shop-drill.service");
+    let writes = |folder: &Path| drill.contains(&format!("ReadWritePaths=-{}\n", folder.display()));
+    assert!(writes(&home) && writes(&collector), "{drill}");
+    assert!(!writes(&service.machine.path("archives")), "{drill}");
     // Those of this machine are not those of the other.
     assert!(!collector.exists() && !home.exists());
     // Without a zone in the configuration, systemd follows the machine's.
