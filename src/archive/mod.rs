@@ -8,6 +8,7 @@ mod check;
 pub mod contents;
 pub mod fault;
 mod foreign;
+pub mod foreign_tar;
 mod gzip;
 pub mod head;
 mod incoming;

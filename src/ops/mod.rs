@@ -1,6 +1,7 @@
 //! The verbs: one recipe a file, each returns a report. Nothing here prints.
 
 pub mod check;
+pub mod convert;
 pub mod copy;
 pub mod delete;
 pub mod demo;
@@ -15,6 +16,7 @@ pub mod inspect;
 pub mod keep;
 pub mod key;
 pub mod list;
+pub mod packed;
 pub mod patterns;
 pub mod prune;
 mod references;

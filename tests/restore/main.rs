@@ -6,6 +6,7 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
+mod converted;
 mod deep;
 mod gone;
 mod guarded;

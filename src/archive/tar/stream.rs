@@ -3,9 +3,12 @@
 //! The `tar` crate's own iterator applies extensions before a caller can bound them, so only its header parser is used.
 //! Formats: POSIX ustar and pax (IEEE Std 1003.1, pax), GNU long names, v7.
 
-use std::io::{self, BufRead, Read};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, Read},
+};
 
-use tar::{EntryType, Header, PaxExtensions};
+use tar::{EntryType, Header};
 
 use crate::archive::Fault;
 use crate::model::limits::{MAX_ENTRY_BYTES, MAX_TAR_EXTENSION_BYTES};
@@ -126,6 +129,12 @@ impl<R: Read> TarStream<R> {
 
     /// Returns the next member; `None` after the two closing blocks if only zeros follow them.
     pub fn next_member(&mut self) -> io::Result<Option<Member>> {
+        let next = self.next_header()?;
+        next.map(|next| self.member(next)).transpose()
+    }
+
+    /// Returns the next header with its extension records; `None` after the two closing blocks.
+    pub fn next_header(&mut self) -> io::Result<Option<Extended>> {
         let mut extensions = Extensions::default();
         loop {
             self.skip_rest()?;
@@ -142,27 +151,33 @@ impl<R: Read> TarStream<R> {
             match header.entry_type() {
                 EntryType::XHeader => extensions.add_pax(&self.extension(stated)?)?,
                 EntryType::GNULongName => {
-                    extensions.path = Some(long_name(self.extension(stated)?)?)
+                    extensions.path = Some(without_nul(self.extension(stated)?));
                 }
-                EntryType::GNULongLink => drop(self.extension(stated)?),
+                EntryType::GNULongLink => {
+                    extensions.link = Some(without_nul(self.extension(stated)?));
+                }
                 // Global headers (git archive writes one) may not name a single file; nothing in them matters here.
                 EntryType::XGlobalHeader => drop(self.extension(stated)?),
-                kind => return self.member(header, kind, stated, extensions).map(Some),
+                kind => {
+                    return Ok(Some(Extended {
+                        header,
+                        kind,
+                        stated,
+                        extensions,
+                    }));
+                }
             }
         }
     }
 
-    fn member(
-        &mut self,
-        header: Header,
-        kind: EntryType,
-        stated: u64,
-        extensions: Extensions,
-    ) -> io::Result<Member> {
-        let path = match extensions.path {
-            Some(path) => path,
-            None => utf8(header.path_bytes().into_owned())?,
-        };
+    fn member(&mut self, next: Extended) -> io::Result<Member> {
+        let path = utf8(next.path())?;
+        let Extended {
+            header,
+            kind,
+            stated,
+            extensions,
+        } = next;
         let what = match kind {
             _ if extensions.sparse => MemberKind::Special("a sparse file"),
             EntryType::Regular if path.ends_with('/') => MemberKind::Folder,
@@ -198,7 +213,8 @@ impl<R: Read> TarStream<R> {
         })
     }
 
-    fn set_content(&mut self, size: u64) {
+    /// Lets `size` bytes of content follow the header that came last.
+    pub fn set_content(&mut self, size: u64) {
         self.remaining = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
     }
@@ -297,11 +313,39 @@ impl<R: BufRead> BufRead for TarStream<R> {
     }
 }
 
+/// A header with the extension records before it.
+pub struct Extended {
+    /// The header itself.
+    pub header: Header,
+    /// The kind that it states.
+    pub kind: EntryType,
+    /// The size that the header itself states.
+    pub stated: u64,
+    /// The records before it.
+    pub extensions: Extensions,
+}
+
+impl Extended {
+    /// Returns the path as it stands in the tar.
+    pub fn path(&self) -> Vec<u8> {
+        let path = self.extensions.path.clone();
+        path.unwrap_or_else(|| self.header.path_bytes().into_owned())
+    }
+}
+
+/// The values of extension records that replace those of a header.
 #[derive(Default)]
-struct Extensions {
-    path: Option<String>,
-    size: Option<u64>,
-    sparse: bool,
+pub struct Extensions {
+    /// The path.
+    pub path: Option<Vec<u8>>,
+    /// The target of a link.
+    pub link: Option<Vec<u8>>,
+    /// The bytes of content.
+    pub size: Option<u64>,
+    /// True if the holes of the file are not stored.
+    pub sparse: bool,
+    /// The other records of pax, by key.
+    pub others: BTreeMap<String, Vec<u8>>,
     any: bool,
 }
 
@@ -312,28 +356,47 @@ impl Extensions {
 
     fn add_pax(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.any = true;
-        for record in PaxExtensions::new(bytes) {
-            let record = record.map_err(|_| tar_fault("a pax record is malformed"))?;
-            match record.key() {
-                Ok("path") => self.path = Some(utf8(record.value_bytes().to_vec())?),
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let record = first_record(rest);
+            let (key, value, length) =
+                record.ok_or_else(|| tar_fault("a pax record is malformed"))?;
+            rest = &rest[length..];
+            match std::str::from_utf8(key) {
+                Ok("path") => self.path = Some(value.to_vec()),
+                Ok("linkpath") => self.link = Some(value.to_vec()),
                 Ok("size") => {
-                    let size = record.value().ok().and_then(|value| value.parse().ok());
+                    let size = std::str::from_utf8(value).ok();
+                    let size = size.and_then(|size| size.parse().ok());
                     self.size = Some(size.ok_or_else(|| tar_fault("a pax record states no size"))?);
                 }
                 Ok(key) if key.starts_with("GNU.sparse.") => self.sparse = true,
-                _ => {}
+                Ok(key) => {
+                    self.others.insert(key.to_owned(), value.to_vec());
+                }
+                Err(_) => {}
             }
         }
         Ok(())
     }
 }
 
-/// Returns a GNU long name as text, without its final NUL.
-fn long_name(mut bytes: Vec<u8>) -> io::Result<String> {
+/// Returns key and value of the first record, `LENGTH KEY=VALUE\n`, and its length. A value may have line feeds, as those
+/// of extended attributes do: the parser of the `tar` crate refuses them.
+fn first_record(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let space = bytes.iter().position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
+    let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((&record[..equals], &record[equals + 1..], length))
+}
+
+/// Returns a GNU long name without its final NUL.
+fn without_nul(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.last() == Some(&0) {
         bytes.pop();
     }
-    utf8(bytes)
+    bytes
 }
 
 fn utf8(bytes: Vec<u8>) -> io::Result<String> {

@@ -4,6 +4,7 @@ mod agent_events;
 pub mod backup;
 pub mod check;
 pub mod completions;
+pub mod convert;
 pub mod copy;
 pub mod delete;
 pub mod diff;

@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod completions;
 mod consent;
+mod convert;
 mod copy;
 mod delete;
 mod demo;
@@ -59,6 +60,7 @@ pub enum Verb {
     Diff(diff::DiffArguments),
     Extract(extract::ExtractArguments),
     Copy(copy::CopyArguments),
+    Convert(convert::ConvertArguments),
     Check(check::CheckArguments),
     List(list::ListArguments),
     Prune(prune::PruneArguments),
@@ -138,6 +140,7 @@ impl Verb {
             Verb::Diff(verb) => verb.run(app),
             Verb::Extract(verb) => verb.run(app),
             Verb::Copy(verb) => verb.run(app),
+            Verb::Convert(verb) => verb.run(app),
             Verb::Check(verb) => verb.run(app),
             Verb::List(verb) => verb.run(app),
             Verb::Prune(verb) => verb.run(app),

@@ -5,7 +5,7 @@ mod folder;
 mod report;
 mod request;
 mod sweep;
-mod words;
+pub(super) mod words;
 
 use std::collections::BTreeMap;
 
