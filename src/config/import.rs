@@ -68,7 +68,11 @@ impl HealthCheck {
         let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
         let Some(scheme) = schemes.into_iter().find(|scheme| lower.starts_with(scheme)) else {
             let first = text.split_whitespace().next().unwrap_or_default();
-            return match first.is_empty() || first.contains("://") {
+            // RFC 3986, section 3.1.
+            let is_of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+            let scheme = first.split_once("://").map(|(scheme, _)| scheme);
+            let is_url = scheme.is_some_and(|scheme| scheme.bytes().all(is_of_scheme));
+            return match first.is_empty() || is_url {
                 true => Err("must be a command, or a URL of HTTP".to_owned()),
                 false => Ok(HealthCheck::Command(UserCommand::Line(text.to_owned()))),
             };

@@ -2,9 +2,13 @@
 
 use std::{
     ffi::OsString,
+    fs::{OpenOptions, Permissions},
     io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
+
+use nix::libc;
 
 use super::{folder_of, rename_to_nothing, sync_folder};
 
@@ -47,6 +51,31 @@ pub fn move_back(to: &Path, path: &Path) -> io::Result<()> {
 pub fn link_again(target: &Path, path: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, path)?;
     sync_folder(&folder_of(path))
+}
+
+/// Gives a folder of our own and the files in it back to `owner`, and takes the permission to write from others. Links in
+/// it stay as they are. Fails if it is not a folder, or if that is not permitted.
+pub fn own_again(folder: &Path, owner: u32) -> io::Result<()> {
+    let give = |path: &Path, flags: i32| {
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | flags)
+            .open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.uid() != owner {
+            fchown(&file, Some(owner), None)?;
+        }
+        file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7755))
+    };
+    give(folder, libc::O_DIRECTORY)?;
+    for entry in folder.read_dir()? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            give(&entry.path(), 0)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -103,11 +103,11 @@ impl Recorded<'_> {
         work.leave(std::mem::take(&mut hooks.faults));
         work.end();
         work.settle(&mut record);
-        self.append(&record, work);
+        let is_appended = self.append(&record, work);
         self.write_metrics(work);
         let recorded = (record.result, record.error.clone());
         work.settle(&mut record);
-        if recorded != (record.result, record.error.clone()) {
+        if is_appended && recorded != (record.result, record.error.clone()) {
             // History and exit code are one.
             self.append(&record, work);
         }
@@ -129,10 +129,12 @@ impl Recorded<'_> {
         runs
     }
 
-    fn append(&self, record: &RunRecord, work: &mut dyn JobWork) {
-        if let Some(history) = self.history {
-            self.noted(history.append(record), work);
-        }
+    /// Appends the record to the history; returns false if that failed.
+    fn append(&self, record: &RunRecord, work: &mut dyn JobWork) -> bool {
+        let Some(history) = self.history else {
+            return true;
+        };
+        self.noted(history.append(record), work).is_some()
     }
 
     /// Returns the value of a step of the history. A failure leaves the run undone in part: the work counts more than

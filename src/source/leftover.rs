@@ -92,19 +92,19 @@ pub fn marked(mark: &str) -> Vec<Marked> {
         .collect()
 }
 
-/// Ends processes: SIGTERM, and SIGKILL for those that remain 10 s later.
-pub fn end_each(pids: &[i32]) {
+/// Ends processes that bear the mark `mark`: SIGTERM, and SIGKILL for those that remain 10 s later. A number that belongs
+/// to another process by then is left alone.
+pub fn end_marked(pids: &BTreeSet<i32>, mark: &str) {
+    let has_mark = |pid: i32| variable(pid, MARK).as_deref() == Some(mark.as_bytes());
     let send = |signal| {
-        for pid in pids {
+        for pid in pids.iter().filter(|pid| has_mark(**pid)) {
             let _ = kill(Pid::from_raw(*pid), signal);
         }
     };
-    let is_meant = |pid: &i32, process: &Process| process.is_alive && pids.contains(pid);
     let any = || {
         let processes = processes();
-        processes
-            .iter()
-            .any(|(pid, process)| is_meant(pid, process))
+        let mut meant = processes.iter().filter(|(pid, _)| pids.contains(pid));
+        meant.any(|(pid, process)| process.is_alive && has_mark(*pid))
     };
     ended(send, any);
 }

@@ -325,7 +325,7 @@ fn a_mount_over_the_state_is_named() {
     let report: Value = serde_json::from_str(&run.text()).expect("JSON");
     let message = report["error"]["message"].as_str().expect("a message");
     assert!(
-        message.contains("something else is mounted over "),
+        message.contains("something else is mounted at "),
         "{message}"
     );
     assert_eq!(machine.targets(), before);

@@ -46,6 +46,12 @@ pub fn log(screen: &Screen, event: GuardEvent) {
             destination,
             reason,
         } => warn!("{destination} does not serve a rollback: {reason}"),
+        GuardEvent::Unmarked {
+            destination,
+            reason,
+        } => warn!(
+            "The archive at {destination} has no mark, so that a policy may remove it: {reason}"
+        ),
         GuardEvent::CommandBegins { command } => {
             info!("Running `{command}`");
             screen.clear();
@@ -96,7 +102,7 @@ fn words(killed: &KilledGuard) -> String {
         ),
         GuardPhase::NotBack => format!(
             "{run} could not bring the state before back, and that of the failed upgrade is in place: {bring_back} ends \
-            that, with the service stopped"
+            that, with the service stopped; then {start}"
         ),
         GuardPhase::GoingBack => format!(
             "{run} did not come to the end of its rollback, and had stopped the service: `hookshot rollback --dry-run` \

@@ -195,7 +195,8 @@ impl ImportArguments {
             return self.guarded(context, &choices, &request);
         }
         let report = self.import_when_idle(context, &choices, &request)?;
-        if report.applied {
+        let is_whole = request.selection.only.is_empty() && request.selection.except.is_empty();
+        if report.applied && is_whole {
             imported(context, &choices)?;
         }
         render::import::log_import(&report);

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{
     health::Verdict,
+    holders,
     note::Guard,
     patience::{patiently, to_its_end},
     quiet::quiet,
@@ -151,6 +152,7 @@ impl Run<'_> {
             return Ok(self.unchanged(rehearsed, failure));
         }
         let (context, act) = (self.context, self.work.act);
+        holders::wait_for_the_end(self.settings, &context.stop);
         let result = patiently(&context.stop, |attempt| {
             act(&for_attempt(context, FIRST_ACT + attempt))
         });
@@ -212,8 +214,11 @@ impl Run<'_> {
         self.context.tell(GuardEvent::GoesBack { reason: told });
         self.guard.note_or_tell(GuardPhase::GoingBack);
         // A service that is down already may not be stopped a second time: what holds the state refuses the rollback.
-        let _ = self.service.stop_for_the_way_back();
+        let is_stopped = self.service.stop_for_the_way_back().is_ok();
         let (context, undo) = (to_its_end(self.context), self.work.undo);
+        if is_stopped {
+            holders::wait_for_the_end(self.settings, &context.stop);
+        }
         let undone = patiently(&context.stop, |attempt| {
             undo(&for_attempt(&context, FIRST_UNDO + attempt))
         });

@@ -13,6 +13,7 @@
 
 mod guarded;
 pub mod health;
+pub mod holders;
 pub mod note;
 mod patience;
 mod quiet;

@@ -2,18 +2,24 @@
 //!
 //! So are a file in place of the folder around the state, and a folder of the journal that cannot be trusted any more.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::geteuid;
 
 use crate::{
     config::{Settings, sources::Source},
     context::Context,
     disk::{
-        aside::{link_again, move_aside, move_back},
+        aside::{link_again, move_aside, move_back, own_again},
         exists, folder_of,
-        mounts::Mounts,
+        mounts::{Mount, Mounts},
         survey,
         transaction::home::Home,
     },
+    error::{Failure, Kind},
     work::events::GuardEvent,
 };
 
@@ -25,8 +31,10 @@ pub struct Places {
     places: Vec<Place>,
     /// The folder of the journal.
     home: Home,
-    /// The folders around the state, each with the number of the mount on which it lies.
-    mounts: Vec<(PathBuf, Option<u64>)>,
+    /// The owner of that folder and of the files in it.
+    owner: u32,
+    /// The folders around the state, each with the mount on which it lies.
+    mounts: Vec<(PathBuf, Option<Mount>)>,
 }
 
 /// The place of a source.
@@ -87,38 +95,67 @@ impl Places {
             let mount = mount_of(mounts.as_ref(), &folder);
             (folder, mount)
         });
+        let home = Home::beside(&settings.config);
+        let owner = home.folder().symlink_metadata();
         Places {
             places,
-            home: Home::beside(&settings.config),
+            owner: owner.map_or(geteuid().as_raw(), |metadata| metadata.uid()),
+            home,
             mounts: mounts.collect(),
         }
     }
 
-    /// Returns a folder around the state over which something else is mounted by now: a rollback would put the state
-    /// there, and not where it was.
-    pub fn covered(&self) -> Option<&Path> {
-        let mounts = Mounts::ours().ok()?;
-        let mut folders = self.mounts.iter();
-        let covered = folders.find(|(folder, before)| {
-            let now = mount_of(Some(&mounts), folder);
-            before.is_some() && now.is_some() && now != *before
-        });
-        covered.map(|(folder, _)| folder.as_path())
+    /// Fails if a folder around the state lies on another mount by now: a rollback would put the state there, and not
+    /// where it was. A volume that was mounted again is the same.
+    pub fn require_mounts(&self) -> Result<(), Failure> {
+        let Ok(mounts) = Mounts::ours() else {
+            return Ok(());
+        };
+        for (folder, before) in &self.mounts {
+            let (Some(before), Some(now)) = (before, mount_of(Some(&mounts), folder)) else {
+                continue;
+            };
+            if (&now.device, &now.root) == (&before.device, &before.root) {
+                continue;
+            }
+            let (folder, point) = (folder.display(), now.point.display());
+            let was = before.point.display();
+            let (message, hint) = match now.point.starts_with(&before.point) {
+                true => (
+                    format!("something else is mounted at {point} by now, over {folder}"),
+                    format!("umount {point}"),
+                ),
+                false => (
+                    format!("{folder} was on a file system that is no longer mounted at {was}"),
+                    format!("mount {was}"),
+                ),
+            };
+            return Err(Failure::new(Kind::Blocked, message).hint(hint));
+        }
+        Ok(())
     }
 
-    /// Moves aside what is no longer a file or a folder, as the source is, and links that lead elsewhere: an import
-    /// replaces neither. A link that led to the state before leads there again, so that the import goes through it. What
-    /// cannot be moved is left to the import, which says why it is in the way.
-    pub fn clear(&self, context: &Context) -> Moved {
+    /// Makes the folder of the journal usable again, and moves aside what is in place of a folder around the state.
+    pub fn clear_around(&self, context: &Context) -> Moved {
         let mut moved = Moved::default();
         for (folder, _) in &self.mounts {
             if exists(folder) && !folder.is_dir() {
                 moved.aside(context, folder);
             }
         }
-        if !self.home.is_usable() {
+        // A change of owners or permissions around it is common.
+        if !self.home.is_usable()
+            && (own_again(self.home.folder(), self.owner).is_err() || !self.home.is_usable())
+        {
             moved.aside(context, self.home.folder());
         }
+        moved
+    }
+
+    /// Moves aside what is no longer a file or a folder, as the source is, and links that lead elsewhere: an import
+    /// replaces neither. A link that led to the state before leads there again, so that the import goes through it. What
+    /// cannot be moved is left to the import, which says why it is in the way.
+    pub fn clear(&self, context: &Context, moved: &mut Moved) {
         for place in &self.places {
             let is_as_before =
                 leads_to(&place.path, place.is_folder).as_ref() == Some(&place.leads_to);
@@ -135,14 +172,13 @@ impl Places {
                 context.tell(GuardEvent::MovedAside { path, to });
             }
         }
-        moved
     }
 }
 
-fn mount_of(mounts: Option<&Mounts>, folder: &Path) -> Option<u64> {
+fn mount_of(mounts: Option<&Mounts>, folder: &Path) -> Option<Mount> {
     // A folder that is gone was not mounted over.
     let folder = folder.canonicalize().ok()?;
-    mounts?.showing(&folder).map(|mount| mount.id)
+    mounts?.showing(&folder).cloned()
 }
 
 fn leads_to(path: &Path, is_folder: bool) -> Option<PathBuf> {

@@ -1,10 +1,9 @@
 //! The processes that the command left behind: before the state of before comes back, those that may still write end.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    config::Settings,
-    context::Context,
-    disk::holder::{open_below, open_by},
-    source::leftover,
+    config::Settings, context::Context, jobs::guard::holders::holders, source::leftover,
     work::events::GuardEvent,
 };
 
@@ -12,30 +11,34 @@ use crate::{
 const ROUNDS: usize = 5;
 
 /// Ends the processes that the command left behind: those of our session, and daemons that have the state open. A daemon
-/// that has nothing of the state open goes on: an upgrade may restart others.
+/// that has nothing of the state open goes on: an upgrade may restart others. Returns the number of those that ended.
 ///
-/// `mark` is in the environment of the command ([`MARK`](crate::work::shell::MARK)).
-pub fn end(context: &Context, settings: &Settings, mark: &str) {
-    let mut count = 0;
+/// `mark` is in the environment of the command ([`MARK`](crate::work::shell::MARK)). Not promised: that processes are
+/// found to which the command gave another environment, as sudo(8) does.
+pub fn end(context: &Context, settings: &Settings, mark: &str) -> usize {
+    let mut asked = BTreeSet::new();
     // One that is ended may have started another a moment before.
     for _ in 0..ROUNDS {
-        let pids = meant(settings, mark);
-        if pids.is_empty() {
+        let left = meant(settings, mark);
+        if left.is_subset(&asked) {
             break;
         }
-        leftover::end_each(&pids);
-        count += pids.len();
+        leftover::end_marked(&left, mark);
+        asked.extend(left);
     }
+    let left = meant(settings, mark);
+    let count = asked.difference(&left).count();
     if count > 0 {
         context.tell(GuardEvent::ChildrenEnded { count });
     }
+    count
 }
 
 /// Returns the numbers of the processes that are ended.
-fn meant(settings: &Settings, mark: &str) -> Vec<i32> {
+fn meant(settings: &Settings, mark: &str) -> BTreeSet<i32> {
     let marked = leftover::marked(mark);
     if marked.is_empty() {
-        return Vec::new();
+        return BTreeSet::new();
     }
     let holders = holders(settings);
     let meant = marked.iter().filter(|one| {
@@ -43,23 +46,4 @@ fn meant(settings: &Settings, mark: &str) -> Vec<i32> {
         one.is_in_our_session || is_holder
     });
     meant.map(|one| one.pid).collect()
-}
-
-/// Returns the numbers of the processes that have the state open.
-fn holders(settings: &Settings) -> Vec<u32> {
-    let mut pids = Vec::new();
-    for source in &settings.sources {
-        let Some(path) = source.path() else {
-            continue;
-        };
-        let holders = match source.is_directory() {
-            true => open_below(path).unwrap_or_default(),
-            false => {
-                let open = open_by(path).unwrap_or_default();
-                open.into_iter().map(|(holder, _)| holder).collect()
-            }
-        };
-        pids.extend(holders.iter().filter_map(|holder| holder.pid));
-    }
-    pids
 }

@@ -22,7 +22,7 @@ use super::request::{CommandOutput, ProtectRequest};
 use crate::{
     context::Context,
     work::{
-        session::NOT_STARTED,
+        session::{NOT_STARTED, VARIABLE},
         shell::{BROKEN_PIPE, JOB, MARK},
     },
 };
@@ -92,7 +92,9 @@ pub fn run(
         return Ok((CommandEnd::Unstarted(NOT_EXECUTABLE), None));
     };
     let mut command = Command::new(program);
-    command.args(arguments).env_remove(JOB).env(MARK, mark);
+    command.args(arguments).env(MARK, mark);
+    // Those of a job or a hook around us are not its own.
+    command.env_remove(JOB).env_remove(VARIABLE);
     if request.output == CommandOutput::ToErrors {
         let errors = io::stderr().as_fd().try_clone_to_owned()?;
         command.stdout(Stdio::from(errors));

@@ -65,7 +65,7 @@ pub fn protect(
     service.ask_instead(request.health.clone(), request.health_timeout);
     service.require_askable()?;
     checks::require_way_back(&quiet(&for_attempt(context, 0)), choices)?;
-    checks::openable(context, &settings, &places)?;
+    let openable = checks::openable(context, &settings, &places)?;
     let guard = Guard::begin(context, &settings, "protect", service.start_shown())?;
     let words = request.command.iter();
     let words = words.map(|word| context.runner.masked(&printable(&word.to_string_lossy())));
@@ -81,6 +81,7 @@ pub fn protect(
         standing: Places::look(&settings),
         config: read_text(&settings.config)?,
         places,
+        openable,
         outcome: Outcome {
             archive: None,
             command: ProtectedCommand {

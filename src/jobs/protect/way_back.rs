@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     disk::transaction::home::Home,
     error::{Failure, Kind},
-    jobs::guard::{health::Verdict, patiently, to_its_end},
+    jobs::guard::{health::Verdict, holders, patiently, to_its_end},
     machine::report::ApplyReport,
     model::written::rfc3339,
     ops::import::ImportRequest,
@@ -29,19 +29,20 @@ impl Work<'_> {
         self.context.tell(GuardEvent::GoesBack {
             reason: reason.to_owned(),
         });
-        let moved = self.standing.clear(self.context);
+        let mut moved = self.standing.clear_around(self.context);
         self.guard.note_or_tell(GuardPhase::GoingBack);
         // One that is down already may not be stopped a second time: what holds the state refuses the rollback.
         let is_stopped = self.service.stop_for_the_way_back().is_ok();
-        children::end(self.context, self.settings, self.mark);
+        let ended = children::end(self.context, self.settings, self.mark);
+        if is_stopped && self.service.control().is_some() {
+            holders::wait_for_the_end(self.settings, &to_its_end(self.context).stop);
+        }
+        self.standing.clear(self.context, &mut moved);
         let result = self.bring_back();
         let report = match result {
             Ok(report) => report,
             Err(why_not) => {
-                let is_unfinished = Home::beside(&self.settings.config)
-                    .journal()
-                    .map_or(true, |journal| journal.is_some());
-                if is_unfinished {
+                if self.is_unfinished() {
                     self.outcome.state = KeptState::Unfinished;
                 } else {
                     // The state stays as the command left it, rather than none.
@@ -69,43 +70,53 @@ impl Work<'_> {
             _ => "if the command changed the program, undo that, too",
         };
         let time = rfc3339(self.context.now);
+        let hint = match ended > 0 && self.service.control().is_none() {
+            true => format!("processes of the command were ended: start the service; {hint}"),
+            false => hint.to_owned(),
+        };
         let hint = format!(
             "this is the state of {time}: what the service wrote later, and what the command left, is beside it as .bak; {hint}"
         );
         self.outcome.failure = Some(Failure::new(Kind::RolledBack, message).hint(hint));
     }
 
-    /// Imports the first archive that brings the state of before back. The error is the failure of the first one.
-    fn bring_back(&self) -> Result<ApplyReport, Failure> {
-        if let Some(folder) = self.standing.covered() {
-            let folder = folder.display();
-            let message = format!("something else is mounted over {folder} by now");
-            return Err(Failure::new(Kind::Blocked, message).hint(format!("umount {folder}")));
-        }
+    /// Imports the first archive that brings the state of before back. The error is the failure of the last one.
+    fn bring_back(&mut self) -> Result<ApplyReport, Failure> {
+        self.standing.require_mounts()?;
         let context = to_its_end(self.context);
-        let mut first = None;
-        for (number, saved) in self.archives.iter().enumerate() {
-            let failure = match self.import(&context, number, saved) {
-                Ok(report) => return Ok(report),
-                Err(failure) => failure,
+        let archives = std::mem::take(&mut self.archives);
+        let mut result = Err(Failure::new(
+            Kind::Unproven,
+            "no destination holds the archive",
+        ));
+        for (number, saved) in archives.iter().enumerate() {
+            if number > 0 {
+                self.guard.name_archive(Some(saved.shown()));
+                self.guard.note_or_tell(GuardPhase::GoingBack);
+            }
+            result = self.import(&context, number, saved);
+            let Err(failure) = &result else {
+                break;
             };
-            let is_of_the_archive = matches!(
-                failure.kind,
-                Kind::NotFound | Kind::Refused | Kind::Version | Kind::Key | Kind::Unreachable
-            );
-            if self.archives.len() > 1 && is_of_the_archive {
-                context.tell(GuardEvent::NoWayBackFrom {
-                    destination: saved.shown(),
-                    reason: failure.message.clone(),
-                });
+            // It is this machine that refuses, whatever the archive.
+            let is_of_the_machine = matches!(failure.kind, Kind::Blocked | Kind::Space);
+            let is_last = number + 1 == archives.len();
+            if is_of_the_machine || is_last || self.is_unfinished() {
+                break;
             }
-            let first = first.get_or_insert(failure);
-            if !is_of_the_archive {
-                return Err(first.clone());
-            }
+            context.tell(GuardEvent::NoWayBackFrom {
+                destination: saved.shown(),
+                reason: failure.message.clone(),
+            });
         }
-        Err(first
-            .unwrap_or_else(|| Failure::new(Kind::Unproven, "no destination holds the archive")))
+        self.archives = archives;
+        result
+    }
+
+    fn is_unfinished(&self) -> bool {
+        Home::beside(&self.settings.config)
+            .journal()
+            .map_or(true, |journal| journal.is_some())
     }
 
     fn import(

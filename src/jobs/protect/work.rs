@@ -56,6 +56,8 @@ pub struct Work<'a> {
     /// The text of the configuration before the command.
     pub config: Option<String>,
     pub places: Vec<Place>,
+    /// Those of them whose archives a key of this run opens.
+    pub openable: Vec<Place>,
     pub outcome: Outcome,
 }
 
@@ -183,9 +185,8 @@ impl Work<'_> {
                 .hint("nothing was run: the archive may not bring it back as it was")
                 .into());
         }
-        let openable = checks::openable(context, settings, &self.places)?;
         let held = self.places.iter().zip(&record.destinations);
-        let held = held.filter(|(place, held)| held.good && openable.contains(place));
+        let held = held.filter(|(place, held)| held.good && self.openable.contains(place));
         let named = held.filter_map(|(place, held)| Some((place, held.archive.as_ref()?)));
         let mut named: Vec<_> = named.collect();
         named.sort_by_key(|(place, _)| !place.is_here());
@@ -208,20 +209,21 @@ impl Work<'_> {
     }
 
     /// Marks the archive: no policy removes it while the command runs, nor soon after.
-    fn keep(&mut self, place: &str, word: &OsStr) {
+    fn keep(&self, place: &str, word: &OsStr) {
         let mark = self.context.now.checked_add_signed(KEPT).map(Mark::Until);
         if let Err(error) = keep(self.context, self.settings, word, mark) {
-            let reason = Failure::of(&error).message;
-            let reason = self.context.runner.masked(&reason);
-            self.outcome.undone.add([format!(
-                "{place}: the archive has no mark, so that a policy may remove it: {reason}"
-            )]);
+            let reason = self.context.runner.masked(&Failure::of(&error).message);
+            let destination = place.to_owned();
+            self.context.tell(GuardEvent::Unmarked {
+                destination,
+                reason,
+            });
         }
     }
 
     /// Rehearses the way back from each archive, and notes those from which it leads. Fails without any.
     fn rehearse(&mut self, archives: Vec<ArchiveInput>) -> Result<()> {
-        let mut first = None;
+        let mut refused: Vec<(String, Failure)> = Vec::new();
         for (number, archive) in archives.into_iter().enumerate() {
             let context = quiet(&for_attempt(self.context, 1 + number));
             let request = ImportRequest {
@@ -240,11 +242,21 @@ impl Work<'_> {
                 }
                 Err(error) => Some(Failure::of(&error)),
             };
-            first = first.or(refusal);
+            if let Some(refusal) = refusal {
+                refused.push((archive.shown(), refusal));
+            }
         }
         if !self.archives.is_empty() {
+            for (destination, failure) in refused {
+                let reason = failure.message;
+                self.context.tell(GuardEvent::NoWayBackFrom {
+                    destination,
+                    reason,
+                });
+            }
             return Ok(());
         }
+        let first = refused.into_iter().next().map(|(_, failure)| failure);
         let mut failure = first
             .unwrap_or_else(|| Failure::new(Kind::Unproven, "no destination holds the archive"));
         failure.message = format!("{}; nothing was run", failure.message);

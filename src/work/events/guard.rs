@@ -80,6 +80,13 @@ pub enum GuardEvent {
         /// The reason.
         reason: String,
     },
+    /// The archive at a destination gets no mark, so that a policy may remove it.
+    Unmarked {
+        /// Its name.
+        destination: String,
+        /// The reason.
+        reason: String,
+    },
     /// The command that is protected begins: the terminal is its own.
     CommandBegins {
         /// The command, shortened and masked.
