@@ -2,12 +2,17 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::{Path, PathBuf},
     process::Command,
 };
 
+use hookshot::archive::{
+    reader::Discard,
+    scratch::ScratchFolders,
+    tree::{self, ArchiveTree, TreeAttributes, TreeFile, TreeNode},
+};
 use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
     process::geteuid,
@@ -474,4 +479,67 @@ fn the_copy_of_an_archive_of_version_1_0_has_the_attributes_of_its_files() {
         manifest
     );
     machine.run(&["verify", &copy]).exits(0);
+}
+
+/// A tree with one entry, of which less can be read than its size says.
+struct Shrinking {
+    manifest: String,
+}
+
+impl ArchiveTree for Shrinking {
+    fn name(&self) -> Option<String> {
+        None
+    }
+
+    fn open(&mut self, path: &[u8]) -> io::Result<Option<TreeFile>> {
+        let (size, content) = match path {
+            b"manifest.json" => (self.manifest.len(), self.manifest.clone()),
+            b"app.ini" => (13, "color".to_owned()),
+            _ => return Ok(None),
+        };
+        Ok(Some(TreeFile {
+            size: size as u64,
+            attributes: TreeAttributes::default(),
+            content: Box::new(io::Cursor::new(content)),
+        }))
+    }
+
+    fn walk(
+        &mut self,
+        visit: &mut dyn FnMut(&[u8], &TreeNode) -> io::Result<()>,
+    ) -> io::Result<()> {
+        visit(b"app.ini", &TreeNode::File)?;
+        visit(b"manifest.json", &TreeNode::File)
+    }
+}
+
+#[test]
+fn a_file_that_becomes_shorter_while_it_is_read_is_named() {
+    let digest = support::forge::digest(b"color = blue\n");
+    let manifest = format!(
+        r#"{{"version":"1.0","created_at":1764300000,"hookshot_version":"0.1.0","files":{{"app.ini":{{"path":"app.ini","checksum":"{digest}","size":13}}}}}}"#
+    );
+    let scratch = tempfile::tempdir().expect("a folder");
+    let scratch = ScratchFolders::from(scratch.path().to_owned());
+    let read = tree::read("it", &mut Shrinking { manifest }, scratch, &mut Discard);
+    let error = format!("{:#}", read.expect_err("cut off"));
+    assert!(
+        error.contains("app.ini became shorter while it was read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_drill_takes_an_unpacked_archive() {
+    let machine = Machine::new();
+    machine.fill_database(20);
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    let report = json(machine.run(&["--json", "drill", &text(&folder)]));
+    let drill = &report["drills"][0];
+    assert_eq!(
+        drill["destination"],
+        text(&machine.path("unpacked")),
+        "{report}"
+    );
 }

@@ -48,6 +48,8 @@ pub struct TreeMembers<'a> {
     content: Box<dyn BufRead>,
     /// The bytes of the content that are left.
     left: u64,
+    /// The path of the member, for messages.
+    current: String,
 }
 
 impl<'a> TreeMembers<'a> {
@@ -67,6 +69,7 @@ impl<'a> TreeMembers<'a> {
             others: None,
             content: Box::new(io::empty()),
             left: 0,
+            current: MANIFEST_NAME.to_owned(),
         }
     }
 
@@ -147,6 +150,7 @@ impl<'a> TreeMembers<'a> {
                 content,
             } = file;
             self.left = size;
+            self.current = path.to_owned();
             self.content = Box::new(BufReader::with_capacity(BUFFER_BYTES, content));
             let attributes = HeaderAttributes::from(&attributes);
             Member::of_tree(self.path(path), size, MemberKind::File, &attributes)
@@ -235,9 +239,7 @@ impl BufRead for TreeMembers<'_> {
         }
         let bytes = self.content.fill_buf()?;
         if bytes.is_empty() {
-            let name = self.last.as_ref().map_or(MANIFEST_NAME, EntryName::as_str);
-            let message =
-                format!("a file became shorter while it was read, {name} or one after it");
+            let message = format!("{} became shorter while it was read", self.current);
             return Err(io::Error::other(message));
         }
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);

@@ -179,7 +179,11 @@ fn named(context: &Context, settings: &Settings, target: &Target) -> Result<Chos
         input => input.bytes()?.map(|bytes| bytes.length()).transpose()?,
     };
     Ok(ChosenArchive {
-        destination: destination(settings, target),
+        destination: match &input {
+            // The folder is the archive, and lies in its destination.
+            ArchiveInput::Folder(path) => Some(name_of(settings, &folder_of(path))),
+            _ => destination(settings, target),
+        },
         archive: Some(match input.file_name() {
             Some(name) => name.to_owned(),
             None => input.shown(),
@@ -219,10 +223,15 @@ fn destination(settings: &Settings, target: &Target) -> Option<String> {
                 true => path.clone(),
                 false => folder_of(path),
             };
-            let configured = of_folder(settings, &folder);
-            Some(configured.unwrap_or_else(|| printable(&folder.to_string_lossy())))
+            Some(name_of(settings, &folder))
         }
     }
+}
+
+/// Returns the name of a folder as a destination: the one in the configuration, else its path.
+fn name_of(settings: &Settings, folder: &Path) -> String {
+    let configured = of_folder(settings, folder);
+    configured.unwrap_or_else(|| printable(&folder.to_string_lossy()))
 }
 
 /// Returns the name of the destination that is this folder.
