@@ -217,6 +217,9 @@ fn content(lookup: &Lookup<'_>, word: &WrittenSecret) -> Result<(String, Zeroizi
     };
     let path = folder_of(lookup.config).join(path);
     let shown = path.display().to_string();
+    if !exists(&path) {
+        return Err(missing(&shown).into());
+    }
     private(&path).map_err(refused)?;
     let found = bounded(&path)?;
     Ok((shown, found))
@@ -266,6 +269,15 @@ fn bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
         return Err(refused(format!("{shown} is larger than 1 MiB")).into());
     }
     Ok(found)
+}
+
+/// Returns the failure of an identity file that does not exist.
+fn missing(shown: &str) -> Failure {
+    let message = format!("the identity file {shown} does not exist");
+    Failure::new(Kind::Key, message).hint(
+        "look at the path; if the configuration names it, put the private key there (chmod 600), or take `identity_file` \
+        out: backups need public keys only",
+    )
 }
 
 fn refused(why: String) -> Failure {

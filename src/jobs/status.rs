@@ -327,9 +327,10 @@ impl Look<'_> {
             let mut destinations = run.destinations.iter();
             run.job == Job::Backup && destinations.any(|one| one.name == name && one.good)
         });
-        let problem = Problem::Unreachable {
-            message: failure.message,
-            hint: failure.hint,
+        let (message, hint) = (failure.message, failure.hint);
+        let problem = match failure.kind {
+            Kind::Key => Problem::NoKeys { message, hint },
+            _ => Problem::Unreachable { message, hint },
         };
         let prefix = &self.settings.schema.prefix;
         DestinationStatus {

@@ -34,6 +34,11 @@ pub fn log(event: RestoreEvent) {
         RestoreEvent::DefaultDataDir { data_dir } => {
             warn!(data_dir = %data_dir.display(), "The configuration does not name [storage] data_dir: the default folder of the database is used");
         }
+        RestoreEvent::OtherConfig { archived, here } => warn!(
+            "The archive's configuration was {}, and goes to {}: name another place with --config",
+            archived.display(),
+            here.display()
+        ),
         RestoreEvent::Below { root } => info!("Everything goes below {}", root.display()),
         RestoreEvent::Unpacked {
             version,

@@ -29,7 +29,9 @@ fn page(runbook: &Runbook) -> String {
         runbook.time, runbook.version
     ));
     page.gap();
-    page.text("Keep a copy off the machine. It has no secret in it.");
+    page.text(
+        "Keep a copy off the machine, beside the recovery kit (`hookshot key export --paper`). It has no secret in it.",
+    );
     if !runbook.healthy {
         page.text("Something was wrong when it was made: `hookshot status` says what.");
     }
@@ -39,6 +41,14 @@ fn page(runbook: &Runbook) -> String {
     }
     for place in &runbook.archives {
         archive(&mut page, place);
+    }
+    let is_folder = |place: &RunbookPlace| place.url.starts_with('/');
+    if !runbook.archives.is_empty() && runbook.archives.iter().all(is_folder) {
+        page.gap();
+        page.text(
+            "These are folders of the machine itself. Those on its own disks are lost with it: keep archives elsewhere, \
+            too.",
+        );
     }
     page.title("WHERE THE KEYS ARE");
     keys(&mut page, runbook);
@@ -115,5 +125,9 @@ fn keys(page: &mut Page, runbook: &Runbook) {
             }
         }
     }
-    page.text("`hookshot key export --paper` prints a kit with these keys in a form for paper.");
+    page.text(
+        "A copy of the private key belongs off the machine. `hookshot key export --paper --with-secret` prints the recovery \
+        kit with the private keys of this machine, or with that of `--identity FILE`. Without `--with-secret`, the kit has \
+        public keys alone, which open nothing.",
+    );
 }

@@ -1,6 +1,9 @@
 //! `hookshot import`.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::Result;
 use clap::Args;
@@ -184,7 +187,7 @@ impl ImportArguments {
                 Archived::Beside
             },
             said_config: app.choices.config.clone(),
-            said_places: self.said_places(),
+            said_places: self.said_options(app),
             staging: if self.keep_staging {
                 KeepStaging::Yes
             } else {
@@ -278,7 +281,7 @@ impl ImportArguments {
     }
 
     /// Returns the options that move targets elsewhere, quoted for a shell.
-    fn said_places(&self) -> String {
+    fn said_options(&self, app: &App) -> String {
         let root = self
             .root
             .iter()
@@ -287,7 +290,12 @@ impl ImportArguments {
             let map = format!("{}={}", old.display(), new.display());
             format!(" --map {}", quoted(&map))
         });
-        root.chain(maps).collect()
+        let keys = app
+            .choices
+            .identities
+            .iter()
+            .map(|key| format!(" --identity {}", quoted(&key.display().to_string())));
+        keys.chain(root).chain(maps).collect()
     }
 
     /// Returns the choices that say where files go: by this machine's configuration, else by the archive's if the user
@@ -313,6 +321,16 @@ impl ImportArguments {
                     --config where the archive's own is to go";
                 return Err(Failure::new(Kind::Usage, message).hint(hint).into());
             }
+            let said = app.choices.config.is_some();
+            let elsewhere = archived.target.as_deref().map(Path::new).filter(|target| {
+                target.is_absolute() && *target != config && !said && self.map.is_empty()
+            });
+            if let (Some(target), None) = (elsewhere, &self.root) {
+                context.tell(RestoreEvent::OtherConfig {
+                    archived: target.to_owned(),
+                    here: config,
+                });
+            }
             choices.archived = Some(archived.text);
             return Ok(choices);
         }
@@ -330,7 +348,7 @@ impl ImportArguments {
                 Err(error) => return Err(error),
             };
             let needed = archived
-                .and_then(|config| config.is_needed(said, &archive.shown(), &self.said_places()));
+                .and_then(|config| config.is_needed(said, &archive.shown(), &self.said_options(app)));
             if let Some(failure) = needed {
                 return Err(failure.into());
             }

@@ -8,6 +8,7 @@ use super::report::{NewestArchive, StatusReport};
 use crate::{
     config::{Choices, Settings},
     context::Context,
+    disk::folder_of,
     jobs::runs::Runs,
     model::{archive_name::stem_of, run_record::Job, user_command::UserCommand, written::rfc3339},
     ops::{
@@ -122,7 +123,7 @@ pub fn runbook(
         None => command.clone(),
     });
     let identities = (kit.secrets.iter())
-        .filter(|secret| secret.place.contains("identity_file"))
+        .filter(|secret| is_identity(secret))
         .map(|secret| secret.reference.clone());
     let identities = identities
         .chain(
@@ -208,6 +209,22 @@ fn steps(
             commands: Vec::new(),
         });
     }
+    let keys: Vec<&str> = (kit.secrets.iter().filter(|secret| is_identity(secret)))
+        .filter_map(|secret| secret.reference.strip_prefix("file:"))
+        .collect();
+    if is_sealed(KitSeal::Keys) && !keys.is_empty() {
+        let beside = folder_of(&settings.config);
+        let put = keys.iter().map(|key| {
+            let place = beside.join(key).display().to_string();
+            words(&["install", "-m", "600", "key.txt", &quoted(&place)])
+        });
+        steps.push(RunbookStep {
+            text: "Put the private key back, as `identity_file` names it; or take `identity_file` out of the \
+                configuration. While it names a missing file, `status`, `backup` and `drill` fail."
+                .to_owned(),
+            commands: put.collect(),
+        });
+    }
     let control = settings.schema.import.control.as_ref();
     let unit = (settings.schema.service.as_deref()).filter(|service| is_unit(service));
     let start = match (control, unit) {
@@ -221,13 +238,19 @@ fn steps(
     });
     steps.push(RunbookStep {
         text: "Make the first archive of the new machine, and start the schedule again.".to_owned(),
-        commands: vec![
-            ours(&["backup"]),
-            ours(&["timer", "install"]),
-            ours(&["status"]),
-        ],
+        commands: vec![ours(&["backup"]), ours(&["timer", "install"])],
+    });
+    steps.push(RunbookStep {
+        text: "Rehearse a restore from the new machine. Then everything should be healthy."
+            .to_owned(),
+        commands: vec![ours(&["drill"]), ours(&["status"])],
     });
     steps
+}
+
+/// Returns true for a reference to a private key that opens archives, and false for one of ssh.
+fn is_identity(secret: &KitSecret) -> bool {
+    secret.place.contains("identity_file") && secret.place.contains("[backup.encryption]")
 }
 
 /// Returns the part of a name in the commands of a kit that stands for an archive.

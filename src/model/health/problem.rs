@@ -43,6 +43,13 @@ pub enum Problem {
         /// The advice.
         hint: Option<String>,
     },
+    /// The destination is there, and its archives cannot be judged: a private key cannot be loaded.
+    NoKeys {
+        /// The reason.
+        message: String,
+        /// The advice.
+        hint: Option<String>,
+    },
     /// It holds no archive.
     Empty,
     /// None of the inspected archives is good.

@@ -18,6 +18,7 @@ impl Problem {
     pub fn kind(&self) -> &'static str {
         match self {
             Problem::Unreachable { .. } => "unreachable",
+            Problem::NoKeys { .. } => "no_keys",
             Problem::Empty => "empty",
             Problem::NoneGood { .. } => "none_good",
             Problem::Stale { .. } => "stale",
@@ -51,6 +52,11 @@ impl Problem {
                 return hint.clone().unwrap_or_else(|| {
                     "`hookshot check` tries it, and says which step fails".to_owned()
                 });
+            }
+            Problem::NoKeys { hint, .. } => {
+                return hint
+                    .clone()
+                    .unwrap_or_else(|| "look at `identity_file` under [backup.encryption]".to_owned());
             }
             Problem::Empty => "run `hookshot backup`, or look at `prefix` and at the address",
             Problem::NoneGood { .. } => {
@@ -112,6 +118,9 @@ impl fmt::Display for Problem {
         };
         match self {
             Problem::Unreachable { message, .. } => write!(f, "it cannot be read: {message}"),
+            Problem::NoKeys { message, .. } => {
+                write!(f, "its archives cannot be judged: {message}")
+            }
             Problem::Empty => f.write_str("it holds no archive"),
             Problem::NoneGood { count: 1 } => f.write_str("its only archive is not good"),
             Problem::NoneGood { count } => {

@@ -42,6 +42,13 @@ pub enum RestoreEvent {
         /// The data folder.
         data_dir: PathBuf,
     },
+    /// The archive's configuration lay elsewhere than the one that this import writes.
+    OtherConfig {
+        /// Its place on the machine that made the archive.
+        archived: PathBuf,
+        /// The place where this import writes it.
+        here: PathBuf,
+    },
     /// Everything goes below another root.
     Below {
         /// The root.

@@ -51,8 +51,12 @@ fn the_steps_of_the_runbook_restore_the_newest_archive() {
         &key,
         &format!("took {rto:.1} s"),
         "touch started; curl https://h/a/***",
+        "key export --paper --with-secret",
+        "These are folders of the machine itself.",
     ] {
-        assert!(page.contains(words), "{words}: {page}");
+        // The lines of a page break between words.
+        let flat = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(words), "{words}: {page}");
     }
     let secret = sealing.pair.secret.expose_secret();
     assert!(!page.contains(secret) && !book.to_string().contains(secret));
@@ -87,4 +91,22 @@ fn the_steps_of_the_runbook_restore_the_newest_archive() {
         typed(command, &with, &programs);
     }
     assert!(sealing.machine.targets() == before, "the state is back");
+    // Without the key that the configuration names, the destination is there and nothing of it is judged.
+    let config = sealing.machine.path("etc/config.toml");
+    let hookshot = |verb: &[&str]| {
+        let mut command = std::process::Command::new(program());
+        command.arg("--config").arg(&config).args(verb);
+        support::finish(command, b"")
+    };
+    let status = hookshot(&["status", "--json"]).exits(19).json();
+    let problem = &status["destinations"][0]["details"][0];
+    assert_eq!(problem["kind"], "no_keys", "{status}");
+    let back = commands("Put the private key back");
+    assert_eq!(back, [format!("install -m 600 key.txt {key}")]);
+    typed(&back[0], &with, &programs);
+    let last = commands("Rehearse a restore");
+    assert!(last[0].ends_with(" drill") && last[1].ends_with(" status"));
+    for command in &last {
+        typed(command, &with, &programs);
+    }
 }
