@@ -26,7 +26,9 @@ pub fn help() -> String {
         .map(|(code, meaning)| format!("{code} {meaning}"))
         .collect();
     format!(
-        "Exit codes: {}.\n\nSee it work: hookshot demo",
+        "Exit codes: {}.\n\nSee it work: hookshot demo\n\
+        An application of your own: hookshot init --source PATH --to URL\n\
+        More: hookshot man VERB, or man hookshot-VERB; the Debian package has the documents in /usr/share/doc/hookshot",
         codes.join(", ")
     )
 }

@@ -63,7 +63,7 @@ pub fn target(
                 holder::describe(&deleted),
                 path.display()
             ),
-            hint: "stop the service first; --force does not override this",
+            hint: "stop the service first (--guarded does, by [backup.import]); --force does not override this",
         });
     }
     if let Some(found) = form.engine() {
@@ -105,7 +105,7 @@ fn holding(kind: ObstacleKind, path: &Path, holders: &[Holder]) -> Obstacle {
             path.display(),
             holder::describe(holders)
         ),
-        hint: "stop the service first; --force does not override this",
+        hint: "stop the service first (--guarded does, by [backup.import]); --force does not override this",
     }
 }
 
@@ -180,7 +180,7 @@ pub fn services<'a>(
             State::Running(how) => blocked.push(Obstacle {
                 kind: ObstacleKind::Service,
                 message: format!("the service runs: {how}"),
-                hint: "stop the service first; --force does not override this",
+                hint: "stop the service first (--guarded does, by [backup.import]); --force does not override this",
             }),
             State::Missing => remarks.warning(
                 RemarkKind::Service,

@@ -19,8 +19,10 @@ use crate::{
 
 /// Make an archive of this machine's state
 ///
-/// The archive holds state.redb, config.toml, services.toml and the secrets file. It is read back and verified before
-/// it gets its name, with mode 0600. An archive of the same name is replaced in one step; any other file is not.
+/// The archive holds the databases, files and folders under [[backup.sources]] and the configuration; without sources,
+/// the state of a hookshot service: state.redb, config.toml, services.toml and the secrets file. `hookshot init --source
+/// PATH` writes a configuration with sources. The archive is read back and verified before it gets its name, with mode
+/// 0600. An archive of the same name is replaced in one step; any other file is not.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     hookshot export /var/backups/hookshot/             # a file with the default name in that folder\n  \

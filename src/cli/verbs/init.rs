@@ -1,6 +1,6 @@
 //! `hookshot init`.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::Result;
 use clap::{Args, builder::PossibleValuesParser};
@@ -10,21 +10,28 @@ use crate::{
     ops::{
         check::check,
         import::quoted,
-        init::{Nightly, apps, init},
+        init::{Nightly, apps, init, own},
     },
 };
 
-/// Write a starter configuration and an empty database
+/// Write a starter configuration: for an application of your own, a well-known one, or a new hookshot service
+///
+/// With --source, archives hold the databases, files and folders of an application of your own. With --app, those of a
+/// well-known service. With neither, archives hold the state of a new hookshot service, and its empty database is made.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         hookshot init\n  \
         hookshot init --config ./etc/config.toml --data-dir ./data\n  \
         hookshot init --to s3://bucket/web1 --schedule 02:00\n  \
+        hookshot init --source /var/lib/shop --config /etc/hookshot/shop/config.toml --to s3://bucket/shop\n  \
         hookshot init --app vaultwarden --config /etc/hookshot/vaultwarden/config.toml --data-dir /srv/vaultwarden")]
 pub struct InitArguments {
     /// Write the configuration of a well-known service instead; --data-dir says where its data is
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(apps::names()))]
     app: Option<String>,
+    /// Write the configuration of an application of your own: archives hold this database, file or folder
+    #[arg(long = "source", value_name = "PATH", conflicts_with = "app")]
+    sources: Vec<PathBuf>,
     /// Send archives to this URL or folder, keep 7 daily, 4 weekly and 6 monthly ones, and check it
     #[arg(long, value_name = "URL")]
     to: Option<OsString>,
@@ -40,6 +47,9 @@ impl InitArguments {
         let nightly = nightly.transpose()?;
         let mut report = match &self.app {
             Some(name) => apps::init(&app.choices, name, nightly.as_ref())?,
+            None if !self.sources.is_empty() => {
+                own::init(&app.choices, &self.sources, nightly.as_ref())?
+            }
             None => init(&app.choices, nightly.as_ref())?,
         };
         if let Some(nightly) = nightly {

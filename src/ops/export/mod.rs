@@ -13,6 +13,7 @@ mod present;
 mod report;
 mod request;
 mod stage;
+mod untouched;
 
 use std::{path::Path, time::Instant};
 
@@ -132,6 +133,7 @@ pub fn export_unless(
     let mut remarks = std::mem::replace(&mut gathered.remarks, context.remarks());
     remarks.extend(around.remarks.take());
     remarks.extend(about_version);
+    untouched::note(settings, &manifest, &mut remarks);
     let Some(made) = made else {
         return Ok(Exported::Unchanged(remarks));
     };

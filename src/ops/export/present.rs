@@ -8,11 +8,12 @@ use super::{
     around::Around,
     once,
     request::{ExportRequest, Reuse},
+    untouched,
 };
 use crate::{
     context::Context,
     error::{Failure, Kind},
-    machine::enter::Entered,
+    machine::{app_version, enter::Entered},
     model::{archive_name::ArchiveName, digest::Digest, state_digest::state_digest},
     source::{
         sqlite::verdict::{CheckDepth, CheckExtent},
@@ -56,6 +57,10 @@ pub fn read_state(context: &Context, entered: &Entered) -> Result<PresentState> 
         mut gathered,
         ..
     } = read(context, entered)?;
+    let mut about_version = context.remarks();
+    app_version::for_archive(context, &entered.settings, &mut about_version)?;
+    gathered.remarks.extend(about_version);
+    untouched::note(&entered.settings, &manifest, &mut gathered.remarks);
     let records = manifest.files.iter().chain(&gathered.listed_databases);
     let databases = records.filter(|(_, record)| record.snapshot.is_some());
     let mut databases: Vec<PresentDatabase> = databases

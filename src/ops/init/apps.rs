@@ -68,12 +68,7 @@ pub fn init(choices: &Choices, name: &str, nightly: Option<&Nightly>) -> Result<
         ))
     })?;
     let config = choices.config_path()?;
-    if exists(&config) {
-        let message = format!("{} exists already, nothing was made", config.display());
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("name another file with --config; each service has a configuration of its own")
-            .into());
-    }
+    refuse_existing(&config)?;
     let text = match &choices.data_dir {
         Some(folder) => placed(app, &std::path::absolute(folder)?)?,
         None => app.text.to_owned(),
@@ -82,7 +77,17 @@ pub fn init(choices: &Choices, name: &str, nightly: Option<&Nightly>) -> Result<
     let folder = folder_of(&config);
     create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     publish(&config, text.as_bytes(), Existing::Keep)?;
-    Ok(InitReport::of(&[config]))
+    InitReport::of(&[config]).with_sources_of(choices)
+}
+
+/// Refuses to write over a configuration.
+pub(super) fn refuse_existing(config: &Path) -> Result<(), Failure> {
+    if !exists(config) {
+        return Ok(());
+    }
+    let message = format!("{} exists already, nothing was made", config.display());
+    let hint = "name another file with --config; each service has a configuration of its own";
+    Err(Failure::new(Kind::Usage, message).hint(hint))
 }
 
 /// The configuration for a service that has its data elsewhere.

@@ -2,6 +2,7 @@
 
 pub mod apps;
 mod nightly;
+pub mod own;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 pub use self::nightly::Nightly;
 use super::check::CheckReport;
 use crate::{
-    config::{Choices, DEFAULT_DATA_DIR, absolute},
+    config::{Choices, DEFAULT_DATA_DIR, Settings, absolute, sources::Source},
     disk::{
         create_folders, exists, folder_of,
         publish::{Draft, Existing, publish},
@@ -29,6 +30,10 @@ pub struct InitReport {
     /// Those of them that are not UTF-8, percent-encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub created_escaped: Vec<String>,
+    /// The sources of archives, as the configuration has them; those of a hookshot service if it names none.
+    pub sources: Vec<InitSource>,
+    /// True if these are the four files of a hookshot service, and no service has used them.
+    pub is_new_state: bool,
     /// The check of the destination, if one was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckReport>,
@@ -37,7 +42,30 @@ pub struct InitReport {
     pub next: Option<String>,
 }
 
+/// A source of archives.
+#[derive(Debug, Clone, Serialize)]
+pub struct InitSource {
+    /// The entry's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its place; `None` for the output of a command.
+    pub path: Option<String>,
+}
+
 impl InitReport {
+    /// Adds the sources that a configuration names. Those that match patterns are left out.
+    fn with_sources_of(mut self, choices: &Choices) -> Result<InitReport> {
+        let settings = Settings::load(choices)?;
+        let shown = |source: &Source| InitSource {
+            name: source.name.to_string(),
+            kind: source.kind.name(),
+            path: source.path().map(|path| path.display().to_string()),
+        };
+        self.sources = settings.sources.iter().map(shown).collect();
+        Ok(self)
+    }
+
     fn of(files: &[PathBuf]) -> InitReport {
         InitReport {
             created: files
@@ -45,6 +73,8 @@ impl InitReport {
                 .map(|path| path.display().to_string())
                 .collect(),
             created_escaped: files.iter().filter_map(|path| escaped(path)).collect(),
+            sources: Vec::new(),
+            is_new_state: false,
             check: None,
             next: None,
         }
@@ -92,7 +122,11 @@ pub fn init(choices: &Choices, nightly: Option<&Nightly>) -> Result<InitReport> 
     publish(&config, text.as_bytes(), Existing::Keep)?;
     publish(&services, STARTER_SERVICES.as_bytes(), Existing::Keep)?;
     empty_database(&database)?;
-    Ok(InitReport::of(&[config, services, database]))
+    let report = InitReport::of(&[config, services, database]).with_sources_of(choices)?;
+    Ok(InitReport {
+        is_new_state: true,
+        ..report
+    })
 }
 
 /// Writes the nightly job into a starter configuration, if the user asks for it, and at its end a comment on encryption.
@@ -145,11 +179,15 @@ const COMMENT_ON_ENCRYPTION: &str = "\n\
     # [backup.encryption]\n\
     # recipients = [\"age1...\", \"age1...\"]\n";
 
-const STARTER_SERVICES: &str = "# One section for each service that is deployed.\n\
+/// The services file that [`init`] writes.
+pub const STARTER_SERVICES: &str = "# One section for each service that is deployed.\n\
     #\n\
     # [services.web]\n\
     # repository = \"https://git.example/web.git\"\n\
     # branch = \"main\"\n";
+
+/// The number of the last transaction of the database that [`init`] makes. Whoever opens it for writing goes beyond it.
+pub const LAST_TRANSACTION: u64 = 4;
 
 /// An empty database with the tables of [`state`], whole when it gets its name.
 fn empty_database(path: &Path) -> Result<()> {
