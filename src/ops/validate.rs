@@ -31,6 +31,7 @@ use crate::{
     model::{plan::Privacy, written::escaped},
     ops::{export::PresentState, references::unresolved, shown::ShownSetting},
     source::behavior::TextRule,
+    store::Address,
 };
 
 /// The results of the validation.
@@ -49,6 +50,8 @@ pub struct ValidateReport {
     pub warnings: Vec<String>,
     /// The sources that are not configuration files, and what they hold.
     pub sources: Vec<ValidatedSource>,
+    /// The destinations of `to`, each with its address, as messages name them.
+    pub destinations: Vec<String>,
     /// The parts of the configuration that are disabled.
     pub disabled: Vec<String>,
     /// Every setting in force, if they were asked for.
@@ -92,6 +95,7 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         faults: Vec::new(),
         warnings: Vec::new(),
         sources: Vec::new(),
+        destinations: Vec::new(),
         disabled: Vec::new(),
         settings: None,
         state: None,
@@ -131,6 +135,7 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         cautions::archives_in_sources(&settings, &mut found);
         cautions::of_encryption(context, &settings, &mut found);
         cautions::of_drills(choices, &settings, &mut found);
+        cautions::one_machine(&settings, &mut found);
         report.warnings.extend(found.warnings);
         report.faults.extend(found.faults);
         destinations(context, &settings, &mut report)?;
@@ -139,9 +144,24 @@ pub fn validate(context: &Context, choices: &Choices) -> Result<ValidateReport> 
         let to = Target::configured(&settings).err();
         report.faults.extend(to.map(|failure| failure.message));
         report.disabled = disabled(&settings.schema);
+        report.destinations = shown_destinations(&settings);
     }
     report.good = report.faults.is_empty();
     Ok(report)
+}
+
+/// Returns the destinations of `to` that are enabled, each with its address.
+fn shown_destinations(settings: &Settings) -> Vec<String> {
+    let named = settings.schema.to.iter().filter_map(|name| {
+        let destination = settings.schema.destinations.get(name)?;
+        let folder = folder_of(&settings.config);
+        let address = match &destination.address {
+            Address::Folder(path) => folder.join(path).display().to_string(),
+            address => address.to_string(),
+        };
+        destination.enabled.then(|| format!("@{name} ({address})"))
+    });
+    named.collect()
 }
 
 /// Returns the parts of the configuration that are disabled.

@@ -35,8 +35,12 @@ pub fn read(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>> {
     match read() {
         Err(error) => match Failure::of(&error) {
             failure if failure.kind == Kind::NotFound || is_cold(&failure) => Ok(None),
-            _ => Err(error)
-                .with_context(|| format!("cannot read the note {name} in {}", store.shown())),
+            _ => Err(error).with_context(|| {
+                format!(
+                    "cannot read {name}, a note beside the archives, in {}",
+                    store.shown()
+                )
+            }),
         },
         read => read,
     }

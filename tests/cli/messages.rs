@@ -579,6 +579,7 @@ fn a_configuration_that_is_not_there_is_named_where_it_would_have_named_a_destin
 #[test]
 fn a_configuration_that_is_not_there_names_those_in_folders_beside_it() {
     let machine = Machine::empty();
+    fs::create_dir_all(machine.path("etc/shop")).expect("a folder");
     machine.write("etc/shop/config.toml", "[backup]\n", 0o600);
     let missing = machine.path("etc/config.toml").display().to_string();
     let other = machine.path("etc/shop/config.toml").display().to_string();

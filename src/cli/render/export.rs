@@ -17,6 +17,10 @@ pub fn show(printer: &Printer, report: &ExportReport) -> Result<u8> {
 pub fn log_faults(report: &ExportReport) -> u8 {
     let (files, size_bytes) = (report.files, report.size_bytes);
     info!(output = %report.archive, files, size_bytes, "Backup created successfully");
+    let further = report.outputs.iter().filter(|arrival| arrival.good);
+    for arrival in further.filter(|arrival| arrival.archive != report.archive) {
+        info!(output = %arrival.archive, "The same archive is there, too");
+    }
     for arrival in &report.outputs {
         match (&arrival.error, &arrival.hint) {
             (Some(fault), Some(hint)) => error!("Not proven to be there: {fault}; {hint}"),

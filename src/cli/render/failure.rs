@@ -27,9 +27,9 @@ pub fn as_text(failure: &Failure, hint: Option<&str>, is_colored: bool) -> Strin
 ",
         printable_line(&failure.message)
     );
-    // A single fault often is the message.
+    // A single fault often is the message, and some messages join all of them.
     let is_told = |fault: &String| failure.message.contains(fault.as_str());
-    if !matches!(&failure.faults[..], [only] if is_told(only)) {
+    if !failure.faults.iter().all(is_told) {
         for fault in &failure.faults {
             text.push_str(&format!(
                 "  - {}
@@ -46,4 +46,27 @@ pub fn as_text(failure: &Failure, hint: Option<&str>, is_colored: bool) -> Strin
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn faults_that_the_message_has_in_full_are_not_said_twice() {
+        let text = |message: &str| {
+            let faults = vec!["a is open".to_owned(), "b is open".to_owned()];
+            as_text(
+                &Failure::new(Kind::Blocked, message).faults(faults),
+                None,
+                false,
+            )
+        };
+        assert_eq!(text("a is open; b is open"), "ERROR a is open; b is open\n");
+        assert_eq!(
+            text("2 files: a is open"),
+            "ERROR 2 files: a is open\n  - a is open\n  - b is open\n"
+        );
+    }
 }

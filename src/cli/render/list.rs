@@ -80,6 +80,7 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
             row.push(match (one.sealed, one.standing) {
                 (false, _) => none(),
                 (true, Standing::Good | Standing::Torn) => "yes".to_owned(),
+                (true, Standing::Sealed) => "yes, no key opens it".to_owned(),
                 (true, standing) => format!("yes ({standing})"),
             });
         }

@@ -41,6 +41,13 @@ pub fn show(printer: &Printer, report: &ValidateReport) -> Result<u8> {
             );
             out.extend(report.sources.iter().map(held));
             out.extend(state.map(read));
+            if !report.destinations.is_empty() {
+                let destinations = report.destinations.join(", ");
+                out.push_str(&format!(
+                    "archives go to {}\n",
+                    printable_line(&destinations)
+                ));
+            }
         }
         let disabled = report.disabled.iter();
         out.extend(disabled.map(|part| format!("disabled: {}\n", printable_line(part))));

@@ -347,8 +347,9 @@ impl ImportArguments {
                 Err(error) if Failure::of(&error).kind == Kind::NotFound => None,
                 Err(error) => return Err(error),
             };
-            let needed = archived
-                .and_then(|config| config.is_needed(said, &archive.shown(), &self.said_options(app)));
+            let needed = archived.and_then(|config| {
+                config.is_needed(said, &archive.shown(), &self.said_options(app))
+            });
             if let Some(failure) = needed {
                 return Err(failure.into());
             }

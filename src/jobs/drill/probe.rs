@@ -87,6 +87,9 @@ impl Probe<'_> {
         let end = runner.around(line, around, &mut say, &context.step());
         let seconds = begun.elapsed().as_secs_f64();
         context.stop.check()?;
+        // What a shell says of a program that it does not find or cannot run.
+        let code = end.as_ref().ok().and_then(|end| end.code());
+        let has_run = !matches!(code, None | Some(126 | 127));
         let fault = match &end {
             Ok(end) => end.fault(drill.timeout),
             Err(error) => Some(Failure::of(error).message),
@@ -99,9 +102,10 @@ impl Probe<'_> {
             seconds,
             failure: fault.map(|fault| {
                 let message = format!("the probe `{shown}` failed on {}: {fault}", self.archive);
-                Failure::new(Kind::Unhealthy, message).hint(
-                    "every byte was restored: look at the restored state, which `hookshot drill --keep` leaves",
-                )
+                Failure::new(Kind::Unhealthy, message).hint(match has_run {
+                    true => "every byte was restored: look at the restored state, which `hookshot drill --keep` leaves",
+                    false => "every byte was restored, and the probe did not run to its end: look at its program, its path and its time limit",
+                })
             }),
         })
     }

@@ -54,9 +54,9 @@ impl Problem {
                 });
             }
             Problem::NoKeys { hint, .. } => {
-                return hint
-                    .clone()
-                    .unwrap_or_else(|| "look at `identity_file` under [backup.encryption]".to_owned());
+                return hint.clone().unwrap_or_else(|| {
+                    "look at `identity_file` under [backup.encryption]".to_owned()
+                });
             }
             Problem::Empty => "run `hookshot backup`, or look at `prefix` and at the address",
             Problem::NoneGood { .. } => {

@@ -21,14 +21,13 @@ use crate::{
 };
 
 /// Writes a configuration whose archives hold what lies at `paths`, if there is none yet.
-pub fn init(
-    choices: &Choices,
-    paths: &[PathBuf],
-    nightly: Option<&Nightly>,
-) -> Result<InitReport> {
+pub fn init(choices: &Choices, paths: &[PathBuf], nightly: Option<&Nightly>) -> Result<InitReport> {
     let config = choices.config_path()?;
     refuse_existing(&config)?;
-    let paths: Vec<PathBuf> = paths.iter().map(|path| absolute(path)).collect::<Result<_>>()?;
+    let paths: Vec<PathBuf> = paths
+        .iter()
+        .map(|path| absolute(path))
+        .collect::<Result<_>>()?;
     let sources = sections(&paths)?;
     let name = application(&config, &paths);
     let starter = format!(
@@ -50,10 +49,12 @@ pub fn init(
     let text = with_nightly(starter, nightly)?;
     if let Err(faults) = Schema::parse(&text) {
         let first = faults.first().cloned().unwrap_or_default();
-        return Err(Failure::new(Kind::Usage, format!("nothing was made: {first}"))
-            .hint("look at --source")
-            .faults(faults)
-            .into());
+        return Err(
+            Failure::new(Kind::Usage, format!("nothing was made: {first}"))
+                .hint("look at --source")
+                .faults(faults)
+                .into(),
+        );
     }
     let folder = folder_of(&config);
     create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -68,8 +69,11 @@ fn sections(paths: &[PathBuf]) -> Result<String, Failure> {
     for path in paths {
         let shown = printable(&path.to_string_lossy());
         if !path.exists() {
-            return Err(Failure::new(Kind::NotFound, format!("{shown} does not exist"))
-                .hint("name a database, a file or a folder of the application; nothing was made"));
+            return Err(
+                Failure::new(Kind::NotFound, format!("{shown} does not exist")).hint(
+                    "name a database, a file or a folder of the application; nothing was made",
+                ),
+            );
         }
         let place = path.to_str().ok_or_else(|| {
             Failure::new(
@@ -105,7 +109,11 @@ fn application(config: &Path, paths: &[PathBuf]) -> String {
     let mut named = named.into_iter().flatten().map(OsStr::to_string_lossy);
     let name = named.find(|name| !of_a_kind.contains(&name.as_ref()));
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
-    let name: String = name.unwrap_or_default().chars().filter(|one| is_plain(*one)).collect();
+    let name: String = name
+        .unwrap_or_default()
+        .chars()
+        .filter(|one| is_plain(*one))
+        .collect();
     match name.trim_start_matches(['-', '_']) {
         "" => "app".to_owned(),
         name => name.to_owned(),

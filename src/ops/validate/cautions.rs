@@ -133,6 +133,25 @@ fn keys(
     }
 }
 
+/// Warns if every destination is a folder of this machine: what takes the machine takes the archives, too. One that has
+/// to be mounted may be a disk elsewhere.
+pub fn one_machine(settings: &Settings, found: &mut Cautions) {
+    let destinations = settings.schema.destinations.values();
+    let mut enabled = destinations
+        .filter(|destination| destination.enabled)
+        .peekable();
+    let is_beside = |destination: &DestinationSettings| {
+        matches!(destination.address, Address::Folder(_)) && !destination.mounted
+    };
+    if enabled.peek().is_some() && enabled.all(is_beside) {
+        found.warnings.push(
+            "every destination is a folder of this machine, and is lost with it: add one elsewhere (docs/destinations.md), or \
+            say `mounted = true` of one on another disk"
+                .to_owned(),
+        );
+    }
+}
+
 /// Warns of folders for archives that lie in a directory which is exported: each archive would hold those before it.
 pub fn archives_in_sources(settings: &Settings, found: &mut Cautions) {
     let directories = settings.sources.iter();

@@ -140,7 +140,7 @@ fn list_and_status_tell_known_archives_from_others() {
         "{row}"
     );
     let text = host.machine.run(&["list"]).exits(0).text();
-    assert!(text.contains("yes (sealed)"), "{text}");
+    assert!(text.contains("yes, no key opens it"), "{text}");
     let status = host.machine.run(&["status", "--json"]).exits(0).json();
     let newest = &status["destinations"][0]["newest"];
     assert_eq!(newest["name"], known);
