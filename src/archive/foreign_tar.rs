@@ -26,6 +26,9 @@ use crate::{
 /// The beginning of the pax keys of extended attributes (GNU tar, bsdtar, star).
 const XATTR: &str = "SCHILY.xattr.";
 
+/// The beginning of the pax keys of access control lists in text form (GNU tar, star).
+const ACL: &str = "SCHILY.acl.";
+
 /// A member of a tar of another program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignMember {
@@ -43,6 +46,8 @@ pub struct ForeignMember {
     pub mtime: Modified,
     /// Its extended attributes.
     pub xattrs: Xattrs,
+    /// True if it has an access control list in text form.
+    pub has_acl: bool,
 }
 
 /// The kind of a member.
@@ -139,6 +144,7 @@ impl<R: Read> ForeignTar<R> {
             owner: owner_of(&next),
             mtime: mtime_of(&next),
             xattrs: xattrs_of(&next),
+            has_acl: (next.extensions.others.iter()).any(|(key, _)| key.starts_with(ACL)),
             path,
             what,
         }))

@@ -266,10 +266,10 @@ fn sweep_one(scratch: &Path, path: &Path, unique: &str, what: &str) {
     }
     let pid = || u32::from_str_radix(unique.split_once('-')?.0, 16).ok();
     let is_dead = || pid().is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
-    if is_told || is_dead() {
-        if let Err(error) = remove_tree(path) {
-            tracing::warn!(folder = %path.display(), %error, "The folder of a run that was killed could not be removed");
-        }
+    if (is_told || is_dead())
+        && let Err(error) = remove_tree(path)
+    {
+        tracing::warn!(folder = %path.display(), %error, "The folder of a run that was killed could not be removed");
     }
 }
 

@@ -239,6 +239,30 @@ fn what_no_archive_can_have_is_named_and_what_is_hostile_is_refused() {
 }
 
 #[test]
+fn an_access_control_list_in_text_form_is_left_out_with_a_word() {
+    let machine = machine();
+    let tar = text(&machine.path("acl.tar"));
+    run(
+        "tar",
+        &[
+            "--format=pax",
+            "--pax-option=SCHILY.acl.access:=user:7:r--",
+            "-cf",
+            &tar,
+            "-C",
+            &text(&machine.path("srv")),
+            "page",
+        ],
+    );
+    let to = text(&machine.path("to"));
+    machine
+        .run(&["convert", "--from", "tar", &tar, &to])
+        .exits(3)
+        .says("the access control list of page is left out");
+    machine.run(&["verify", &to]).exits(0);
+}
+
+#[test]
 fn a_full_disk_ends_a_conversion_and_a_copy_and_leaves_no_archive() {
     if !is_root("a file system of its own") {
         return;

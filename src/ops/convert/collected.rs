@@ -207,6 +207,11 @@ impl Collecting<'_> {
                 .hint("unpack it, and pack it again without --sparse (-S)")
                 .into());
         }
+        if member.has_acl {
+            let message = format!("the access control list of {path} is left out");
+            self.remarks
+                .undone(RemarkKind::Attribute, path.clone(), message);
+        }
         self.newest = self.newest.max(Some(member.mtime.seconds));
         match (&member.what, place) {
             (_, Place::Top) => {}
