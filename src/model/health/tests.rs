@@ -296,7 +296,7 @@ fn the_newest_drill_of_a_destination_decides() {
     };
     let failed = drill(50, Failure, &[("one", false), ("two", true)]);
     let is = |later: &[RunRecord], one: bool, two: bool| {
-        let runs = [&[failed.clone()], later].concat();
+        let runs = [std::slice::from_ref(&failed), later].concat();
         let found = |name: &str| drill_failed(&runs, name).is_none();
         assert_eq!((found("one"), found("two")), (one, two), "{later:?}");
         // The destinations have the problem, and not the runs.
