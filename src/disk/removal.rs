@@ -20,7 +20,7 @@ use rustix::{
 };
 
 use super::{folder_of, mounts::Border, real};
-use crate::model::written::quoted;
+use crate::model::shell_word::quoted;
 
 /// The most folders that are open at once; of a deeper one, the names of what lies in it are held instead.
 const MOST_OPEN: usize = 64;

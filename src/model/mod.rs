@@ -42,6 +42,7 @@ pub mod secret_forms;
 #[cfg(feature = "cli")]
 pub mod secret_url;
 pub mod secrets_fingerprint;
+pub mod shell_word;
 #[cfg(feature = "cli")]
 pub mod state_digest;
 #[cfg(feature = "cli")]

@@ -51,16 +51,6 @@ pub fn percent_encoded(bytes: &[u8]) -> String {
     out
 }
 
-/// Returns a word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "/._-@:=,+%".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// Returns the fault of a path that only a shell would expand; `place` names the place where the path is written.
 pub fn unexpanded(path: &str, place: &str) -> Option<String> {
     let what = expansion(path)?;
@@ -131,12 +121,6 @@ mod tests {
         ] {
             assert_eq!(expansion(path), None, "{path}");
         }
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("/root/a-1.tar.gz"), "/root/a-1.tar.gz");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
         entry_name::EntryName,
         limits::MAX_CONFIG_BYTES,
         manifest::{FileRecord, Manifest},
-        written::quoted,
+        shell_word::quoted,
     },
 };
 

@@ -40,7 +40,7 @@ pub use self::{
     selection::Selection,
     waiting::{is_busy, wait_until_idle},
 };
-pub use crate::model::written::quoted;
+pub use crate::model::shell_word::quoted;
 use crate::{
     catalog::{
         dates,

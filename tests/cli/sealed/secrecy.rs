@@ -156,6 +156,15 @@ fn no_verb_shows_or_stores_a_private_key_or_a_passphrase() {
         );
         guarded.run(&["copy", archive, &copies], &[0, 2, 3]);
     }
+    let tar = sealing.path("out/other.tar");
+    let config = sealing.machine.path("etc");
+    let packed = Command::new("tar")
+        .args(["-cf", &tar, "-C"])
+        .arg(config)
+        .arg("config.toml")
+        .status();
+    assert!(packed.expect("tar").success());
+    guarded.run(&["convert", "--from", "tar", &tar, &copies], &[0]);
     guarded.run(&["rollback"], &[0, 10, 3]);
     guarded.run(&["keep", &keyed], &[0]);
     guarded.run(&["keep", &keyed, "--remove"], &[0]);
