@@ -37,7 +37,10 @@ pub fn newest_foreign(
     let Some(maker) = repository.inside(context, &stored)?.maker() else {
         return Ok(None);
     };
-    if is_of_this_machine(context, settings, known, &stored.name, &maker) {
+    // A converted archive names no machine.
+    let is_ours_from_nowhere =
+        maker.host.is_none() && maker.app.as_ref() == Some(&settings.schema.app);
+    if is_ours_from_nowhere || is_of_this_machine(context, settings, known, &stored.name, &maker) {
         return Ok(None);
     }
     Ok(Some(ForeignArchive {

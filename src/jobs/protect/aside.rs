@@ -126,7 +126,7 @@ impl Places {
                     format!("umount {point}"),
                 ),
                 false => (
-                    format!("{folder} was on a file system that is no longer mounted at {was}"),
+                    format!("{was} is no longer mounted, and {folder} was on it"),
                     format!("mount {was}"),
                 ),
             };

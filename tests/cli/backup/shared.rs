@@ -57,6 +57,24 @@ fn app_of(night: &Night, archive: &Path) -> Value {
 }
 
 #[test]
+fn a_converted_archive_is_not_that_of_another_machine() {
+    let night = Night::new("", &[]);
+    let machine = &night.service.machine;
+    let tar = machine.path("old.tar").display().to_string();
+    let folder = night.notes();
+    let packed = Command::new("tar")
+        .args(["-cf", &tar, "-C"])
+        .arg(folder.parent().expect("a folder"))
+        .arg(folder.file_name().expect("a name"))
+        .status();
+    assert!(packed.expect("tar").success());
+    let to = ["convert", "--from", "tar", &tar, "@one"];
+    night.service.run(&to, 0);
+    let report = night.json(&[], 0);
+    assert_eq!(report["destinations"][0]["foreign"], Value::Null);
+}
+
+#[test]
 fn services_that_share_a_prefix_are_told() {
     let night = Night::new("", &[]);
     let other = other(&night);
