@@ -64,6 +64,18 @@ pub struct Context {
     pub events: Events,
     /// The clock that runs while bytes are waited for.
     pub read_clock: ReadClock,
+    /// The use of copies of indexes and records of repositories on this machine.
+    pub copies: Copies,
+}
+
+/// The use of copies that this machine keeps of files elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Copies {
+    /// They are read and written.
+    #[default]
+    Kept,
+    /// They are neither read nor written.
+    Unused,
 }
 
 impl Context {
@@ -94,6 +106,7 @@ impl Context {
             runner: Runner::default(),
             events: Events::default(),
             read_clock: ReadClock::default(),
+            copies: Copies::default(),
         })
     }
 

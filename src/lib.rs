@@ -23,7 +23,7 @@
 //! docs/architecture.md has the invariants and why they hold:
 //!
 //! ```text
-//! cli > jobs > verbs > ops > machine, catalog > config > source, store > archive, crypt, disk > work > model, error
+//! cli > serve > jobs > verbs > ops > machine, catalog > config > source, store > archive, crypt, disk > work > model, error
 //! ```
 
 pub mod error;

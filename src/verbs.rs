@@ -76,8 +76,8 @@ pub use crate::{
             ListVerdict, PassedFile, Sort, TimeFrom, list,
         },
         prune::{
-            ArchiveToRemove, DestinationPrune, InspectFirst, KeptArchive, NotRemoved, OtherName,
-            PruneMode, PruneReport, PruneRequest, RemovalLimit, prune,
+            ArchiveToRemove, DestinationPrune, InspectFirst, KeptArchive, LateArchive, NotRemoved,
+            OtherName, PruneMode, PruneReport, PruneRequest, RemovalLimit, prune,
         },
         verify::{ArchiveReport, InspectedKind, Looked, VerifyDepth, VerifyReport, verify},
     },

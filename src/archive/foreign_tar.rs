@@ -8,6 +8,8 @@ use std::{
 use anyhow::Result;
 use tar::EntryType;
 
+#[cfg(feature = "restic")]
+use super::zstd_stream;
 use super::{
     fault::{Fault, fault_of, refusal},
     foreign::met,
@@ -28,6 +30,13 @@ const XATTR: &str = "SCHILY.xattr.";
 
 /// The beginning of the pax keys of access control lists in text form (GNU tar, star).
 const ACL: &str = "SCHILY.acl.";
+
+/// The hint for a file of another format.
+const READ: &str = if cfg!(feature = "restic") {
+    "tar, tar.gz and tar.zst are read; `-` reads what another program unpacks before the pipe"
+} else {
+    "tar and tar.gz are read; `-` reads what another program unpacks before the pipe"
+};
 
 /// A member of a tar of another program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +76,10 @@ pub enum ForeignKind {
     Special(&'static str),
 }
 
-/// The members of a tar, packed with gzip or not; reading gives the content of the current one.
-pub struct ForeignTar<R> {
+/// The members of a tar, packed with gzip, zstd or not at all; reading gives the content of the current one.
+pub struct ForeignTar<R: Read> {
     shown: String,
-    stream: TarStream<Inflated<BufReader<R>>>,
+    stream: TarStream<Inflated<BufReader<Outer<R>>>>,
 }
 
 impl<R: Read> ForeignTar<R> {
@@ -81,9 +90,7 @@ impl<R: Read> ForeignTar<R> {
         reader: R,
         threads: Threads,
     ) -> Result<ForeignTar<R>, Failure> {
-        if let Some(what) = met(first) {
-            return Err(no_tar(shown, what));
-        }
+        let reader = outer(shown, first, reader)?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
         Ok(ForeignTar {
             shown: shown.to_owned(),
@@ -151,10 +158,42 @@ impl<R: Read> ForeignTar<R> {
     }
 }
 
+/// The bytes of a file, without the layer of zstd if it has one.
+enum Outer<R: Read> {
+    /// As they are.
+    AsTheyAre(R),
+    /// Packed with zstd.
+    #[cfg(feature = "restic")]
+    Zstd(Box<zstd_stream::Unpacked<R>>),
+}
+
+impl<R: Read> Read for Outer<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Outer::AsTheyAre(reader) => reader.read(buffer),
+            #[cfg(feature = "restic")]
+            Outer::Zstd(unpacked) => unpacked.read(buffer),
+        }
+    }
+}
+
+/// Returns the bytes of a file that begins with `first`. One of another format is refused.
+fn outer<R: Read>(shown: &str, first: &[u8], reader: R) -> Result<Outer<R>, Failure> {
+    #[cfg(feature = "restic")]
+    if zstd_stream::is_packed(first) {
+        let unpacked = zstd_stream::Unpacked::new(reader);
+        let unpacked = unpacked.map_err(|error| no_tar(shown, &error.to_string()))?;
+        return Ok(Outer::Zstd(Box::new(unpacked)));
+    }
+    match met(first) {
+        Some(what) => Err(no_tar(shown, what)),
+        None => Ok(Outer::AsTheyAre(reader)),
+    }
+}
+
 /// Returns the failure of a file of another format.
 fn no_tar(shown: &str, what: &str) -> Failure {
-    Failure::new(Kind::Refused, format!("{shown} is not a tar: {what}"))
-        .hint("tar and tar.gz are read; `-` reads what another program unpacks before the pipe")
+    Failure::new(Kind::Refused, format!("{shown} is not a tar: {what}")).hint(READ)
 }
 
 fn kind_of(next: &Extended, path: &[u8]) -> ForeignKind {

@@ -28,6 +28,8 @@ mod tar;
 pub mod tree;
 mod verified;
 pub mod writer;
+#[cfg(feature = "restic")]
+pub mod zstd_stream;
 
 pub use fault::Fault;
 pub use reader::{Input, read};

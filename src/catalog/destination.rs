@@ -1,24 +1,33 @@
 //! Destinations of archives: the configured ones, and those at an address of the command line.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Result;
 
-use super::{known::KnownArchives, repository::Repository, tar_store::TarStore};
+#[cfg(feature = "restic")]
+use super::restic_store::{RepositoryRules, ResticStore};
+use super::{
+    cache_folder::cache_folder, known::KnownArchives, repository::Repository, tar_store::TarStore,
+};
 use crate::{
     config::{
-        Settings, destinations,
+        Settings, absolute, destinations,
         elsewhere::tidy,
         encryption::{DestinationEncryption, EncryptionSettings},
+        repository::RepositorySettings,
         retention::Retention,
-        secret,
+        secret::{self, SecretForm, WrittenSecret},
     },
     context::Context,
     crypt::Recipients,
     disk::{folder_of, mounts::is_mounted},
     error::{Failure, Kind},
     model::written::{escaped, percent_encoded},
-    store::{self, Address, Store},
+    store::{self, Address, Secret, Store},
 };
 
 /// The rule that says if an archive is read back although the store tells a checksum.
@@ -61,7 +70,11 @@ impl Destination {
         let found = found.ok_or_else(|| unknown(settings, name))?;
         let mut found = found.clone();
         // A path in the configuration is relative to the configuration's folder.
-        if let Address::Folder(folder) = &mut found.address {
+        let place = match &mut found.address {
+            Address::Restic(place) => &mut **place,
+            place => place,
+        };
+        if let Address::Folder(folder) = place {
             *folder = tidy(&folder_of(&settings.config).join(&*folder));
         }
         Destination::open(context, settings, Some(name.to_owned()), found, read_back)
@@ -106,17 +119,27 @@ impl Destination {
         )?);
         let known = KnownArchives::of(context, settings).at(&written.address, &options);
         let shown = name.as_ref().map(|name| format!("@{name}"));
-        let is_here = matches!(written.address, Address::Folder(_));
         Ok(Destination {
             name,
-            repository: Arc::new(TarStore::new(
-                store.clone(),
-                shown,
-                is_here,
-                (context.keys.clone(), known),
-                context.events.clone(),
-            )),
+            repository: match &written.address {
+                Address::Restic(_) => {
+                    let password = password(&lookup, written.repository.password.as_ref());
+                    let written_folder = written.repository.cache_dir.as_deref();
+                    let cache = cache_folder(context, settings, &written.address, written_folder);
+                    let wishes = (written.repository, password, cache);
+                    repository(context, store.clone(), shown, wishes)?
+                }
+                address => Arc::new(TarStore::new(
+                    store.clone(),
+                    shown,
+                    matches!(address, Address::Folder(_)),
+                    (context.keys.clone(), known),
+                    context.events.clone(),
+                )),
+            },
             encryption: match written.encryption {
+                // Its password seals what it holds.
+                _ if written.address.is_repository() => EncryptionSettings::default(),
                 DestinationEncryption::Shared => settings.schema.encryption.clone(),
                 DestinationEncryption::Off => EncryptionSettings::default(),
                 DestinationEncryption::Own(own) => own,
@@ -175,7 +198,7 @@ impl Destination {
     /// Returns itself, unless the configuration expects its folder to be mounted (`mounted`) or to exist (`create`),
     /// and it is not. Files written into an empty mount point are on the wrong disk.
     pub fn ready(self) -> Result<Destination> {
-        let Address::Folder(folder) = &self.address else {
+        let Address::Folder(folder) = self.address.place() else {
             return Ok(self);
         };
         let (shown, path) = (self.shown(), folder.display());
@@ -199,6 +222,13 @@ impl Destination {
             true => Ok(()),
             false => Err(disabled(&self.shown())),
         }
+    }
+
+    /// Fails with [`Kind::Usage`] if nothing may be removed there: it is disabled, or it only grows (`append_only`).
+    pub fn require_removable(&self) -> Result<(), Failure> {
+        self.require_enabled()?;
+        let vault = self.repository.vault();
+        vault.map_or(Ok(()), |vault| vault.require_removable())
     }
 
     /// Returns the recipients for whom archives there are sealed; `None` if they are not.
@@ -234,6 +264,76 @@ impl Destination {
             _ => None,
         }
     }
+}
+
+/// Returns the archives of the repository in `store`.
+#[cfg(feature = "restic")]
+fn repository(
+    context: &Context,
+    store: Arc<dyn Store>,
+    shown: Option<String>,
+    (wishes, password, cache): (RepositorySettings, Result<Secret>, Option<PathBuf>),
+) -> Result<Arc<dyn Repository>> {
+    // Not everything needs the password, and its lack is the failure of this destination alone.
+    let password = password.map_err(|error| Failure::of(&error));
+    if let Err(failure) = &password
+        && matches!(failure.kind, Kind::Interrupted(_))
+    {
+        return Err(failure.clone().into());
+    }
+    let rules = RepositoryRules {
+        password,
+        chunks: wishes.chunks,
+        level: wishes.level,
+        append_only: wishes.append_only,
+        cache,
+    };
+    Ok(Arc::new(ResticStore::new(context, store, shown, rules)))
+}
+
+/// Fails: the store would have refused the address.
+#[cfg(not(feature = "restic"))]
+fn repository(
+    _: &Context,
+    store: Arc<dyn Store>,
+    _: Option<String>,
+    _: (RepositorySettings, Result<Secret>, Option<PathBuf>),
+) -> Result<Arc<dyn Repository>> {
+    Err(Failure::without("restic", &format!("{} cannot be used", store.shown())).into())
+}
+
+/// Returns the password of a repository: the configured one, else that of restic's variables of the environment.
+fn password(lookup: &secret::Lookup<'_>, written: Option<&WrittenSecret>) -> Result<Secret> {
+    if let Some(written) = written {
+        return lookup.resolve_trimmed(written);
+    }
+    // restic looks in this order, too.
+    for (key, kind) in [
+        ("RESTIC_PASSWORD_COMMAND", "command:"),
+        ("RESTIC_PASSWORD_FILE", "file:"),
+        ("RESTIC_PASSWORD", "env:RESTIC_PASSWORD"),
+    ] {
+        let mut variables = lookup.environment.variables.iter();
+        let Some((_, value)) = variables.find(|(name, value)| name == key && !value.is_empty())
+        else {
+            continue;
+        };
+        let text = match kind {
+            // Its path is relative to the working folder, as restic reads it.
+            "file:" => format!("file:{}", absolute(Path::new(value))?.display()),
+            "command:" => format!("command:{value}"),
+            kind => kind.to_owned(),
+        };
+        return lookup.resolve_trimmed(&WrittenSecret {
+            key,
+            form: SecretForm::Line,
+            text: Secret::new(text),
+        });
+    }
+    let message = "the repository has no password";
+    Err(Failure::new(Kind::Key, message)
+        .hint("write `password = \"file:PATH\"` for the destination, or set RESTIC_PASSWORD_FILE")
+        .into())
 }
 
 /// Returns the recipients that `encryption` names; `None` if archives are not sealed.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read},
+    os::unix::ffi::OsStrExt as _,
     path::Path,
 };
 
@@ -15,7 +16,10 @@ use crate::{
         owners::Owners,
         walk::{Leaf, Met, walk_all},
     },
+    error::{Failure, Kind},
     model::{
+        archive_name::is_archive_file,
+        entry_name::printable,
         manifest::{MANIFEST_NAME, Manifest},
         relative::shown,
     },
@@ -183,4 +187,47 @@ pub fn is_archive(context: &Context, path: &Path) -> Result<bool> {
     let top = Top::open(path).with_context(looking)?;
     let text = manifest_text(&mut FolderTree::new(context, &top)).with_context(looking)?;
     Ok(text.is_some_and(|text| is_ours(&text)))
+}
+
+/// Refuses a repository and an unpacked archive as a destination: with one file more in it, an unpacked archive would not
+/// be one any more.
+///
+/// A folder in which archives lie already is a destination, whatever else was unpacked there: backups go on.
+///
+/// Errors: [`Kind::Usage`].
+pub fn require_destination(context: &Context, folder: &Path) -> Result<()> {
+    let is_repository = ["config", "keys", "index", "snapshots"]
+        .iter()
+        .all(|name| folder.join(name).exists());
+    if is_repository {
+        let shown = printable(&folder.to_string_lossy());
+        let shown = shown.trim_end_matches('/');
+        let message =
+            format!("{shown} is a repository in restic's format, not a folder of archives");
+        return Err(Failure::new(Kind::Usage, message)
+            .hint(format!("write restic:{shown} to keep archives in it"))
+            .into());
+    }
+    if !is_archive(context, folder)? || holds_archives(folder)? {
+        return Ok(());
+    }
+    let shown = printable(&folder.to_string_lossy());
+    let shown = shown.trim_end_matches('/');
+    let message = format!("{shown} is an unpacked archive, not a destination");
+    Err(Failure::new(Kind::Usage, message)
+        .hint(format!(
+            "name another folder for archives; `hookshot inspect {shown}` shows this one"
+        ))
+        .into())
+}
+
+fn holds_archives(folder: &Path) -> Result<bool> {
+    let looking = || format!("cannot read {}", folder.display());
+    for entry in folder.read_dir().with_context(looking)? {
+        let name = entry.with_context(looking)?.file_name();
+        if is_archive_file(name.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -15,8 +15,7 @@ use crate::{
     error::{Failure, Kind},
     model::{
         health::{Facts, Health, INSPECTED, Limits, Problem, Seen, judge},
-        limits::MIN_ARCHIVE_BYTES,
-        retention::{Standing, is_future},
+        retention::{Standing, Timing},
     },
     store::{Address, is_cold},
     work::{events::CatalogEvent, space::NewFiles},
@@ -124,7 +123,7 @@ fn inspected(
         if left == 0 {
             break;
         }
-        if is_future(listed.time, context.now) {
+        if listed.is_ahead(context.now) {
             seen.push(not_inspected(listed));
             continue;
         }
@@ -213,18 +212,16 @@ fn not_inspected(listed: &ListedArchive) -> Seen {
     Seen {
         name: listed.stored.name.clone(),
         order: listed.order(),
+        is_early: listed.timing() == Timing::Early,
         size_bytes: listed.stored.size_bytes,
         content_bytes: None,
-        standing: match listed.stored.size_bytes < MIN_ARCHIVE_BYTES {
-            true => Standing::Incomplete,
-            false => Standing::Unproven,
-        },
+        standing: listed.standing(),
     }
 }
 
 /// Returns the free space of a destination in bytes, if it tells it.
 fn room(destination: &Destination) -> Option<u64> {
-    match &destination.address {
+    match destination.address.place() {
         Address::Folder(folder) => NewFiles::at(folder).ok()?.free_bytes(),
         _ => destination.store.room().ok()?,
     }

@@ -3,22 +3,20 @@
 use std::{
     fs::File,
     io::{self, Read, Seek as _},
-    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
-use nix::{
-    libc,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
 
 use super::{
+    archive_file::open_archive,
     counted::Counted,
     folder_tree::FolderTree,
     known::KnownArchives,
     opening::{as_file, opened_at, opened_file, opened_stream},
+    patient::Patient,
     repository::Repository,
 };
 use crate::{
@@ -31,10 +29,7 @@ use crate::{
     disk::{folder_of, tree::beneath::Top},
     error::{Failure, Kind},
     model::{
-        entry_name::EntryName,
-        known_archive::KnownArchive,
-        manifest::{MANIFEST_NAME, Manifest},
-        written::escaped,
+        entry_name::EntryName, known_archive::KnownArchive, manifest::Manifest, written::escaped,
     },
     store::{Address, Options, is_cold},
 };
@@ -42,13 +37,9 @@ use crate::{
     context::Context,
     work::{
         ReadAt,
-        cancel::Stop,
         events::{ArchiveFlaw, CatalogEvent, NextArchive},
     },
 };
-
-/// The interval, in milliseconds, at which a read of a silent standard input checks if the process must stop.
-const PATIENCE_MS: u16 = 100;
 
 /// The size from which an archive counts as large. A smaller one is always read completely: that is cheap, and verifies
 /// all of it.
@@ -213,6 +204,15 @@ impl ArchiveInput {
         })
     }
 
+    /// Returns the size of an archive of a repository as that tells it, without reading it.
+    pub fn stored_bytes(&self) -> Result<Option<u64>> {
+        let ArchiveInput::Stored(kept) = self else {
+            return Ok(None);
+        };
+        let stored = kept.repository.find(kept.name())?;
+        Ok(stored.map(|stored| stored.size_bytes))
+    }
+
     /// Returns the record of the archive if this machine proved it. Those of files are among `known`.
     pub fn record(&self, known: Option<&KnownArchives>) -> Option<KnownArchive> {
         match self {
@@ -353,49 +353,6 @@ fn nothing_came() -> Failure {
     )
 }
 
-/// The hint for an archive that does not exist.
-const ABSENT: &str = "look at the path; `ls -l` shows what is there";
-/// The hint for a folder that is named as an archive.
-const FOLDER: &str = "name one of the archives in it; `hookshot verify` takes a folder";
-
-/// Returns true if a failure is about the word that names the archive.
-pub fn is_of_word(failure: &Failure) -> bool {
-    matches!(failure.hint.as_deref(), Some(ABSENT | FOLDER))
-}
-
-fn open_archive(path: &Path) -> Result<File> {
-    // A fifo without a writer must not block here: no signal would end the wait.
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow::Error::new(
-                Failure::new(
-                    Kind::NotFound,
-                    format!("the archive {} does not exist", path.display()),
-                )
-                .hint(ABSENT),
-            ),
-            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
-        })?;
-    if file
-        .metadata()
-        .with_context(|| format!("cannot look at {}", path.display()))?
-        .is_dir()
-    {
-        let shown = path.display();
-        let message = match path.join(MANIFEST_NAME).exists() {
-            true => format!(
-                "{shown} is a folder, not an archive: its {MANIFEST_NAME} is that of another program"
-            ),
-            false => format!("{shown} is a folder, not an archive"),
-        };
-        return Err(Failure::new(Kind::NotFound, message).hint(FOLDER).into());
-    }
-    Ok(file)
-}
-
 fn open_folder(path: &Path) -> Result<Top> {
     Top::open(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -417,44 +374,4 @@ fn select_in_folder(
     }
     context.begin(what, None);
     tree::select(shown, &mut tree, names, sink)
-}
-
-/// A standard input whose reads end at a signal.
-pub struct Patient {
-    inner: File,
-    stop: Stop,
-    /// True once the input ended: a terminal that was told of the end (Ctrl-D) would give more at the next read.
-    has_ended: bool,
-}
-
-impl Patient {
-    /// Returns a reader of `inner`.
-    pub fn new(inner: File, stop: &Stop) -> Patient {
-        Patient {
-            inner,
-            stop: stop.clone(),
-            has_ended: false,
-        }
-    }
-}
-
-impl Read for Patient {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !self.has_ended {
-            self.stop.check()?;
-            let mut fds = [PollFd::new(self.inner.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
-                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) => match self.inner.read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    result => {
-                        self.has_ended = matches!(result, Ok(0)) && !buffer.is_empty();
-                        return result;
-                    }
-                },
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(0)
-    }
 }

@@ -6,6 +6,8 @@
 //!                  newest, filter, input, output, shipment
 //! ```
 
+pub mod archive_file;
+mod cache_folder;
 pub mod configured;
 pub mod counted;
 pub mod dates;
@@ -25,10 +27,15 @@ pub mod opening;
 pub mod outgoing;
 pub mod output;
 pub mod outside;
+pub mod patient;
 mod pipe;
 pub mod record_folders;
 pub mod repository;
+#[cfg(feature = "restic")]
+pub mod restic_store;
 pub mod sending;
 pub mod shipment;
+pub mod snapshots;
 pub mod tar_store;
 pub mod target;
+pub mod vault;

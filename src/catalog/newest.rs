@@ -10,7 +10,7 @@ use super::{
 use crate::{
     context::Context,
     error::{Failure, Kind},
-    model::{retention::is_future, written::rfc3339},
+    model::{health::EARLY, retention::is_future, written::rfc3339},
     store::{Stored, is_cold},
     work::events::{ArchiveFlaw, CatalogEvent, Events, NextArchive},
 };
@@ -31,6 +31,8 @@ impl dyn Repository + '_ {
     /// Returns the newest archive of `prefix` whose end and manifest are good. It prefers one without a torn database.
     /// The caller verifies the rest. An archive that must be thawed is the last choice. One that no key opens is not
     /// passed over.
+    ///
+    /// Errors: [`Kind::NotFound`] if there is none; [`Kind::Refused`] if there are some, and all are damaged.
     pub fn newest_good(&self, context: &Context, prefix: &str) -> Result<String> {
         let (name, _) = self.newest_inside(context, prefix)?;
         Ok(name)
@@ -42,7 +44,7 @@ impl dyn Repository + '_ {
             let event = passed_over(archive, flaw, NextArchive::Older);
             context.tell(event);
         };
-        let (mut torn, mut cold) = (None, None);
+        let (mut torn, mut cold, mut damaged) = (None, None, Vec::new());
         for stored in self.newest_first(prefix, context.now, &context.events)? {
             let inside = match self.inside(context, &stored) {
                 Err(error) if is_cold(&Failure::of(&error)) => {
@@ -58,6 +60,7 @@ impl dyn Repository + '_ {
                 Inside::Closed(_) => false,
                 Inside::Unread => {
                     passed(&stored.name, ArchiveFlaw::Unreadable);
+                    damaged.push(stored.name);
                     continue;
                 }
             };
@@ -67,8 +70,10 @@ impl dyn Repository + '_ {
             passed(&stored.name, ArchiveFlaw::Torn);
             torn.get_or_insert((stored.name, inside));
         }
-        torn.or(cold)
-            .ok_or_else(|| self.has_none("good archive", prefix).into())
+        torn.or(cold).ok_or_else(|| match damaged.is_empty() {
+            true => self.has_none("good archive", prefix).into(),
+            false => self.all_damaged(&damaged, prefix).into(),
+        })
     }
 
     /// Returns the archives of `prefix` that a user may need most: the newest good one, and if a newer one is sealed and
@@ -200,7 +205,7 @@ impl dyn Repository + '_ {
         events: &Events,
     ) -> Result<Vec<Stored>> {
         let listing = self.list(Some(prefix), Manifests::OfAll)?;
-        let is_ahead = |listed: &ListedArchive| is_future(listed.time, now);
+        let is_ahead = |listed: &ListedArchive| listed.is_ahead(now);
         let (ahead, archives): (Vec<ListedArchive>, Vec<ListedArchive>) =
             listing.archives.into_iter().partition(is_ahead);
         for other in listing.other_files.iter().filter(|file| !file.is_foreign) {
@@ -215,29 +220,82 @@ impl dyn Repository + '_ {
             archives.map(|listed| listed.stored).collect()
         };
         let Some(latest) = ahead.first() else {
-            if archives.is_empty() {
-                return Err(self.has_none("archive", prefix).into());
-            }
-            return Ok(names(archives));
+            let mut unread = listing.other_files.iter().filter(|other| other.is_unread);
+            return match (archives.is_empty(), unread.next()) {
+                (false, _) => Ok(names(archives)),
+                // The record of a state in a repository: what it describes may be the archive.
+                (true, Some(other)) if self.vault().is_some() => {
+                    let (place, name) = (self.shown(), &other.name);
+                    let message = format!("{place}: {name} is damaged: {}", other.reason);
+                    Err(Failure::new(Kind::Refused, message)
+                        .hint("put the file back from a copy of the repository; no other state is there")
+                        .into())
+                }
+                (true, _) => Err(self.has_none("archive", prefix).into()),
+            };
         };
+        let is_future = |listed: &&ListedArchive| is_future(listed.time, now);
+        let (future, early): (Vec<_>, Vec<_>) = ahead.iter().partition(is_future);
         if archives.is_empty() {
-            let clock = rfc3339(now);
+            let how = match (future.is_empty(), early.is_empty()) {
+                (true, _) => "after it was written",
+                (false, true) => "in the future",
+                (false, false) => "in the future, or after it was written",
+            };
             let message = format!(
-                "every archive of {prefix} in {} is dated in the future, the newest {}; this machine's clock says {clock}",
+                "every archive of {prefix} in {} is dated {how}, the newest {}",
                 self.shown(),
                 latest.stored.name
             );
-            return Err(Failure::new(Kind::NotFound, message)
-                .hint("set this machine's clock; if it is right, name the archive instead of the newest one")
+            let clock = format!("; this machine's clock says {}", rfc3339(now));
+            let (clock, hint) = match future.is_empty() {
+                true => ("", format!("{EARLY}; or name the archive instead of the newest one")),
+                false => (
+                    &*clock,
+                    "set this machine's clock; if it is right, name the archive instead of the newest one".to_owned(),
+                ),
+            };
+            return Err(Failure::new(Kind::NotFound, format!("{message}{clock}"))
+                .hint(hint)
                 .into());
         }
-        events.send(CatalogEvent::FutureSkipped {
-            newest: latest.stored.name.clone(),
-            destination: self.shown(),
-            count: ahead.len(),
-            clock: rfc3339(now),
-        });
+        if let Some(latest) = future.first() {
+            events.send(CatalogEvent::FutureSkipped {
+                newest: latest.stored.name.clone(),
+                destination: self.shown(),
+                count: future.len(),
+                clock: rfc3339(now),
+            });
+        }
+        if let Some(latest) = early.first() {
+            events.send(CatalogEvent::EarlySkipped {
+                newest: latest.stored.name.clone(),
+                destination: self.shown(),
+                count: early.len(),
+            });
+        }
         Ok(names(archives))
+    }
+
+    /// Returns the failure of archives that are all damaged; the newest is the first of `names`.
+    fn all_damaged(&self, names: &[String], prefix: &str) -> Failure {
+        let (place, newest) = (self.shown(), &names[0]);
+        let message = match names.len() {
+            1 => {
+                format!("{newest} in {place} is damaged, and no other archive of {prefix} is there")
+            }
+            count => format!(
+                "all {count} archives of {prefix} in {place} are damaged, the newest {newest}"
+            ),
+        };
+        let faults = names
+            .iter()
+            .map(|name| format!("{name}: its manifest cannot be read"));
+        Failure::new(Kind::Refused, message)
+            .hint(format!(
+                "`hookshot verify {place}/{newest}` says what is wrong with it"
+            ))
+            .faults(faults.collect())
     }
 
     fn has_none(&self, what: &str, prefix: &str) -> Failure {

@@ -27,6 +27,16 @@ pub enum ArchiveOutput {
     Unusable(String, Failure),
 }
 
+impl ArchiveOutput {
+    /// Returns true if the archives there share their content: it is stored in blocks, each of them once.
+    pub fn shares_content(&self) -> bool {
+        match self {
+            ArchiveOutput::Stored(slot, _) => slot.shares_content(),
+            ArchiveOutput::Stdout | ArchiveOutput::Path(..) | ArchiveOutput::Unusable(..) => false,
+        }
+    }
+}
+
 /// For whom the archive at an output is sealed.
 #[derive(Clone)]
 pub enum SealedFor {
@@ -48,6 +58,11 @@ pub struct UploadSlot {
 }
 
 impl UploadSlot {
+    /// Returns true if the archives of the destination share their content.
+    pub fn shares_content(&self) -> bool {
+        self.repository.vault().is_some()
+    }
+
     /// Returns destination and name, for messages and reports. `default` is the archive's default name.
     pub fn shown(&self, default: &ArchiveName) -> String {
         let default = default.file_name(0, ending(self.seal.as_ref()));

@@ -6,16 +6,17 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::known::KnownHere;
+use super::{known::KnownHere, vault::Vault};
 use crate::{
     archive::{Sink, Verified, select::Selected},
     context::Context,
     model::{
         archive_name::{ArchiveName, ArchiveOrder, Precision},
+        digest::Digest,
         entry_name::EntryName,
         limits::MIN_ARCHIVE_BYTES,
         manifest::Manifest,
-        retention::{Archive, Mark, Standing},
+        retention::{Archive, Arrival, Mark, Standing, Timing, is_future},
     },
     store::{Maker, Stored, Upload},
     work::ReadAt,
@@ -100,6 +101,11 @@ pub trait Repository: Send + Sync {
 
     /// Removes the mark of the archive; a missing one is not an error.
     fn remove_mark(&self, name: &str) -> Result<()>;
+
+    /// Returns the care of its shared content, if its archives share any.
+    fn vault(&self) -> Option<&dyn Vault> {
+        None
+    }
 }
 
 /// The archives whose manifests a listing reads for details that their names do not tell.
@@ -170,6 +176,12 @@ pub struct ListedArchive {
     pub naming: Naming,
     /// The time in its manifest, if that was read.
     pub created: Option<DateTime<Utc>>,
+    /// SHA-256 of its manifest, if the listing tells it.
+    pub manifest: Option<Digest>,
+    /// Its arrival, for archives whose time is compared with it.
+    pub arrival: Option<Arrival>,
+    /// True for a state of a repository. Its size says nothing of its files: another program may have left it out.
+    pub is_state: bool,
     prefix: Prefix,
     number: u32,
 }
@@ -203,6 +215,9 @@ impl ListedArchive {
                 Precision::Day => Naming::Day,
             },
             created: None,
+            manifest: None,
+            arrival: None,
+            is_state: false,
             prefix: Prefix::Of(name.prefix().len()),
             number: name.number(),
         }
@@ -216,6 +231,9 @@ impl ListedArchive {
             time: created,
             naming: Naming::Other,
             created: Some(created),
+            manifest: None,
+            arrival: None,
+            is_state: false,
             prefix: Prefix::Told(prefix.into()),
             number: 0,
         }
@@ -243,13 +261,29 @@ impl ListedArchive {
             name: self.stored.name.clone(),
             time: self.time,
             number: self.number,
-            standing: if self.stored.size_bytes < MIN_ARCHIVE_BYTES {
-                Standing::Incomplete
-            } else {
-                Standing::Unproven
-            },
+            standing: self.standing(),
             mark: self.mark,
+            arrival: self.arrival,
         }
+    }
+
+    /// Returns its standing before its content is read.
+    pub fn standing(&self) -> Standing {
+        match !self.is_state && self.stored.size_bytes < MIN_ARCHIVE_BYTES {
+            true => Standing::Incomplete,
+            false => Standing::Unproven,
+        }
+    }
+
+    /// Returns the relation of its arrival to its time.
+    pub fn timing(&self) -> Timing {
+        let timing = self.arrival.map(|arrival| arrival.timing(self.time));
+        timing.unwrap_or(Timing::InTime)
+    }
+
+    /// Returns true if it is dated in the future, or more than a day after its arrival: it is not the newest one then.
+    pub fn is_ahead(&self, now: DateTime<Utc>) -> bool {
+        is_future(self.time, now) || self.timing() == Timing::Early
     }
 }
 

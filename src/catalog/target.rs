@@ -17,9 +17,10 @@ use anyhow::Result;
 
 use super::{
     destination::{Destination, ReadBack},
-    folder_tree::is_archive,
+    folder_tree::{is_archive, require_destination},
     input::{ArchiveInput, Candidates},
     output::{ArchiveOutput, SealedFor, UploadSlot},
+    vault::Vault,
 };
 use crate::{
     config::Settings,
@@ -83,6 +84,15 @@ impl Target {
             Target::Url(url) => Address::parse(url),
         };
         NameOrAddress::Address(address.map_err(usage)?).open(context, settings)
+    }
+
+    /// Returns true if the configuration says that nothing is ever removed there (`append_only`).
+    pub fn only_grows(&self, settings: &Settings) -> bool {
+        let Target::Named(name) = self else {
+            return false;
+        };
+        let written = settings.schema.destinations.get(name);
+        written.is_some_and(|written| written.repository.append_only)
     }
 
     /// Returns the word, as messages name it.
@@ -177,7 +187,13 @@ impl Target {
     ) -> Result<ArchiveOutput> {
         let word = match self {
             Target::Standard => return Ok(ArchiveOutput::Stdout),
-            Target::Path(path) => return Ok(ArchiveOutput::Path(path.clone(), SealedFor::Shared)),
+            Target::Path(path) => {
+                match path.is_dir() {
+                    true => require_destination(context, path)?,
+                    false => require_destination(context, &folder_of(path))?,
+                }
+                return Ok(ArchiveOutput::Path(path.clone(), SealedFor::Shared));
+            }
             Target::Named(name) => format!("@{name}"),
             Target::Url(url) => url.clone(),
         };
@@ -192,7 +208,7 @@ impl Target {
             destination.require_enabled()?;
         }
         match opened {
-            Ok((destination, name)) => Ok(match destination.ready() {
+            Ok((destination, name)) => Ok(match usable(context, destination) {
                 // The disk is not there: the others still have their turn.
                 Err(error) => ArchiveOutput::Unusable(word, Failure::of(&error)),
                 Ok(destination) => match destination.folder() {
@@ -201,6 +217,16 @@ impl Target {
                         ArchiveOutput::Path(path, SealedFor::By(destination.encryption))
                     }
                     None => {
+                        // A wrong password is better known before anything is read.
+                        let vault = destination.repository.vault();
+                        if let Err(error) = vault.map_or(Ok(()), Vault::open) {
+                            return match Failure::of(&error) {
+                                failure if matches!(failure.kind, Kind::Interrupted(_)) => {
+                                    Err(error)
+                                }
+                                failure => Ok(ArchiveOutput::Unusable(word, failure)),
+                            };
+                        }
                         let slot = UploadSlot {
                             repository: destination.repository,
                             name,
@@ -212,7 +238,7 @@ impl Target {
             }),
             Err(error) => match Failure::of(&error) {
                 Failure {
-                    kind: Kind::NotFound | Kind::Interrupted(_),
+                    kind: Kind::NotFound | Kind::Key | Kind::Interrupted(_),
                     ..
                 } => Err(error),
                 failure => Ok(ArchiveOutput::Unusable(word, failure)),
@@ -292,8 +318,8 @@ impl Target {
 
 impl NameOrAddress<'_> {
     fn open(self, context: &Context, settings: &Settings) -> Result<Destination> {
-        self.open_with(context, settings, ReadBack::AsConfigured)?
-            .ready()
+        let destination = self.open_with(context, settings, ReadBack::AsConfigured)?;
+        usable(context, destination)
     }
 
     fn open_with(
@@ -309,6 +335,15 @@ impl NameOrAddress<'_> {
             }
         }
     }
+}
+
+/// Returns a destination, unless its folder is away, or is an unpacked archive.
+fn usable(context: &Context, destination: Destination) -> Result<Destination> {
+    let destination = destination.ready()?;
+    if let Some(folder) = destination.folder() {
+        require_destination(context, &folder)?;
+    }
+    Ok(destination)
 }
 
 /// Returns true if a URL ends in the word for the newest archive, below a bucket or a host.

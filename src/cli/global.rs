@@ -8,7 +8,7 @@ use std::{
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use crate::{config::Choices, work::Threads};
+use crate::{config::Choices, context::Copies, work::Threads};
 
 /// The options of every verb.
 #[derive(Debug, Args)]
@@ -33,6 +33,9 @@ pub struct GlobalArguments {
     /// Use this many threads to compress and inflate [env: HOOKSHOT_THREADS] [default: one for each processor]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub threads: Option<u16>,
+    /// Keep no copies of the indexes of repositories on this machine, and read none [env: HOOKSHOT_NO_CACHE]
+    #[arg(long, global = true, overrides_with = "no_cache")]
+    pub no_cache: bool,
     /// Print the result as JSON on standard output, errors too [env: HOOKSHOT_JSON]
     #[arg(long, global = true, overrides_with = "json")]
     pub json: bool,
@@ -95,6 +98,14 @@ impl GlobalArguments {
         asked.unwrap_or_else(Threads::available)
     }
 
+    /// Returns the use of copies of the indexes of repositories.
+    pub fn copies(&self) -> Copies {
+        match self.no_cache {
+            true => Copies::Unused,
+            false => Copies::Kept,
+        }
+    }
+
     /// Returns the options that the processes of the agent's jobs get, too; variables they have anyway.
     pub fn for_jobs(&self) -> Vec<OsString> {
         let mut options: Vec<OsString> = Vec::new();
@@ -104,6 +115,9 @@ impl GlobalArguments {
         }
         for identity in &self.identities {
             options.extend(["--identity".into(), identity.into()]);
+        }
+        if self.no_cache {
+            options.push("--no-cache".into());
         }
         if let Some(threads) = self.threads {
             options.extend(["--threads".into(), threads.to_string().into()]);

@@ -132,8 +132,8 @@ fn dispatch(
 ) -> Result<u8> {
     let stop = Stop::default();
     let reload = Arc::new(AtomicBool::new(false));
-    let is_agent = matches!(arguments.verb, Verb::Agent(_));
-    let hangup = if is_agent {
+    let goes_on = arguments.verb.goes_on();
+    let hangup = if goes_on {
         Hangup::Reloads(&reload)
     } else {
         Hangup::Cancels
@@ -151,9 +151,11 @@ fn dispatch(
     }
     let clock = world.clock;
     let threads = arguments.global.threads();
+    let copies = arguments.global.copies();
     screen.watch(asked);
     let ask = passphrase::asker(&screen, &stop);
     let mut context = world.context(threads, stop, Events::new(LogLines::new(screen)))?;
+    context.copies = copies;
     let asking = match arguments.verb.opens_archives() {
         true => Asking::ForAny,
         false => Asking::UnlessConfigured,
@@ -168,7 +170,7 @@ fn dispatch(
         is_verbose: arguments.global.verbose > 0,
         command,
         clock,
-        wake: RefCell::new(match is_agent {
+        wake: RefCell::new(match goes_on {
             true => Some(Wake::new(signals::wake()?, reload)?),
             false => None,
         }),
@@ -180,15 +182,15 @@ fn dispatch(
         has_processes()?;
     }
     // A verb that needs the state finishes an interrupted import itself, and fails if it cannot. For others it is only
-    // tried. The agent leaves it to its jobs.
-    if !arguments.verb.needs_state() && !is_agent {
+    // tried. The agent and the server leave it to their verbs.
+    if !arguments.verb.needs_state() && !goes_on {
         enter::recover(
             &app.choices.config_path()?,
             Need::Nothing,
             &app.context.events,
         )?;
     }
-    if !is_agent {
+    if !goes_on {
         remind(&app.context, &app.choices)?;
     }
     let scheduled = ScheduledRun::begin(&app.context, &app.choices, arguments.verb.job())?;

@@ -21,6 +21,7 @@ impl GlobalArguments {
             faults: Vec::new(),
         };
         self.json = self.json || variables.flag("HOOKSHOT_JSON");
+        self.no_cache = self.no_cache || variables.flag("HOOKSHOT_NO_CACHE");
         if self.threads.is_none() {
             let number = |text: &str| text.parse().ok().filter(|count| *count > 0);
             let says = "must be a number from 1 to 65535";
@@ -136,6 +137,7 @@ mod tests {
     fn a_variable_stands_for_an_option_and_the_option_wins() {
         let all = [
             ("HOOKSHOT_JSON", "Yes"),
+            ("HOOKSHOT_NO_CACHE", "on"),
             ("HOOKSHOT_THREADS", " 3\n"),
             ("HOOKSHOT_PROGRESS", "never"),
             ("HOOKSHOT_COLOR", "ALWAYS"),
@@ -145,7 +147,7 @@ mod tests {
         ];
         let (global, result) = global(&[], &all);
         result.expect("good");
-        assert!(global.json && !global.quiet);
+        assert!(global.json && global.no_cache && !global.quiet);
         assert_eq!((global.threads, global.verbose), (Some(3), 2));
         assert_eq!(global.progress, Some(ProgressWhen::Never));
         assert_eq!(global.color, Some(ColorWhen::Always));
@@ -170,6 +172,7 @@ mod tests {
     fn every_wrong_value_is_named_by_its_variable_and_not_repeated() {
         let all = [
             ("HOOKSHOT_JSON", "hunter2"),
+            ("HOOKSHOT_NO_CACHE", "hunter2"),
             ("HOOKSHOT_THREADS", "0"),
             ("HOOKSHOT_PROGRESS", "hunter2"),
             ("HOOKSHOT_COLOR", "hunter2"),

@@ -8,6 +8,7 @@ use super::{
     encryption::{self, DestinationEncryption},
     foreign,
     reader::{Kinds, Section, did_you_mean},
+    repository::{self, RepositorySettings},
     retention::{self, Retention},
     secret::{SecretForm, WrittenSecret},
 };
@@ -49,6 +50,8 @@ pub struct DestinationSettings {
     pub max_age: Option<Duration>,
     /// False if it gets no archives.
     pub enabled: bool,
+    /// The wishes for its repository, if it is one.
+    pub repository: RepositorySettings,
 }
 
 impl DestinationSettings {
@@ -64,6 +67,7 @@ impl DestinationSettings {
             every: None,
             max_age: None,
             enabled: true,
+            repository: RepositorySettings::default(),
         }
     }
 }
@@ -160,13 +164,21 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
     let every = section.timetable("every");
     let max_age = section.limit("max_age");
     let enabled = section.flag("enabled").unwrap_or(true);
+    let repository = match address.as_ref().is_none_or(Address::is_repository) {
+        true => repository::read(section, address.as_ref().map(Address::place)),
+        false => RepositorySettings::default(),
+    };
     let Own {
-        options: own,
+        options: mut own,
         mounted,
         exists,
         user,
         port,
     } = own?;
+    if let (OwnOptions::Sftp(sftp), Some(_)) = (&mut own, &repository.password) {
+        // The login of a repository's server takes keys alone, as restic's does.
+        sftp.password = None;
+    }
     Some(DestinationSettings {
         address: with_login(section, address?, user, port),
         options: Options { transfer, own },
@@ -177,6 +189,7 @@ fn destination(section: &Section<'_>) -> Option<DestinationSettings> {
         every,
         max_age,
         enabled,
+        repository,
     })
 }
 

@@ -4,6 +4,7 @@
 //! `[backup]`, and ignores every other section.
 
 mod apart;
+mod archived;
 mod choices;
 pub mod delivery;
 pub mod destinations;
@@ -23,6 +24,7 @@ pub mod notify;
 pub mod open_secrets;
 mod reader;
 pub mod references;
+pub mod repository;
 pub mod retention;
 pub mod schedule;
 pub mod schema;

@@ -51,6 +51,8 @@ pub struct Needs {
     pub credentials: BTreeSet<String>,
     /// The variables of the environment that hold secrets.
     pub variables: BTreeSet<String>,
+    /// True if restic's variables give the password of a repository.
+    pub restic: bool,
     /// Files that a job writes beside archives.
     pub files: BTreeSet<PathBuf>,
 }
@@ -97,7 +99,10 @@ impl Needs {
         let mut needs = Needs::default();
         needs.add(text, folder);
         for (name, destination) in &schema.destinations {
-            let is_folder = matches!(destination.address, Address::Folder(_));
+            let asks_restic =
+                destination.address.is_repository() && destination.repository.password.is_none();
+            needs.restic |= destination.enabled && asks_restic;
+            let is_folder = matches!(destination.address.place(), Address::Folder(_));
             if destination.enabled && !is_folder {
                 needs
                     .network

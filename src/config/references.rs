@@ -48,7 +48,8 @@ impl Schema {
         let mut found = Vec::new();
         for (name, destination) in &self.destinations {
             let section = format!("[backup.destinations.{name}]");
-            for secret in destination.options.secrets() {
+            let own = destination.repository.password.clone();
+            for secret in destination.options.secrets().into_iter().chain(own) {
                 found.push(PlacedSecret {
                     place: format!("`{}` under {section}", secret.key),
                     destination: Some(name.clone()),

@@ -147,6 +147,20 @@ impl Lookup<'_> {
         Ok(read_required(written, &value)?)
     }
 
+    /// Returns the value of a secret without the blanks around it, if a file or a command tells it: restic reads passwords
+    /// so.
+    pub fn resolve_trimmed(&self, written: &WrittenSecret) -> Result<Secret> {
+        let value = self.find(written)?;
+        let text = written.text.reveal();
+        let is_told = ["file:", "command:", "credential:"]
+            .iter()
+            .any(|kind| text.starts_with(kind));
+        match is_told {
+            true => Ok(read_required(written, value.trim())?),
+            false => Ok(read_required(written, &value)?),
+        }
+    }
+
     /// Returns the path of a file that the configuration names, relative to its folder.
     pub fn path(&self, written: Option<&Path>) -> Option<PathBuf> {
         Some(folder_of(self.config).join(written?))

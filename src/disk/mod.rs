@@ -8,6 +8,7 @@
 
 pub mod aside;
 pub mod below;
+pub mod copies;
 pub mod holder;
 pub mod life;
 pub mod line_file;

@@ -4,6 +4,7 @@
 //! others still follow.
 
 mod canary;
+mod from_history;
 mod next;
 mod report;
 mod runbook;
@@ -14,6 +15,7 @@ use anyhow::Result;
 
 use self::{
     canary::canary,
+    from_history::{drills, last_delivery, last_proof, not_delivered, shared_prefix},
     next::{longest_interval, next_runs},
 };
 pub use self::{
@@ -265,11 +267,11 @@ impl Look<'_> {
             Some(name) => name.clone(),
             None => destination.repository.address(),
         };
-        health.remarks.extend(self.not_delivered(&name));
+        health.remarks.extend(not_delivered(self.runs, &name));
         // The history knows nothing of other hosts.
         let is_ours = prefix == self.settings.schema.prefix;
         if is_ours {
-            health.remarks.extend(self.shared_prefix(&name));
+            health.remarks.extend(shared_prefix(self.runs, &name));
         }
         let bare = self.bare_row(name, destination.shown(), prefix, limits.max_age);
         let due = self.settings.schema.drill.max_age.filter(|_| is_ours);
@@ -323,10 +325,7 @@ impl Look<'_> {
             target => target.shown(),
         };
         let max_age = self.max_age(Some(&name));
-        let delivered = self.runs.all().iter().rev().find(|run| {
-            let mut destinations = run.destinations.iter();
-            run.job == Job::Backup && destinations.any(|one| one.name == name && one.good)
-        });
+        let delivered = last_delivery(self.runs, &name);
         let (message, hint) = (failure.message, failure.hint);
         let problem = match failure.kind {
             Kind::Key => Problem::NoKeys { message, hint },
@@ -335,7 +334,7 @@ impl Look<'_> {
         let prefix = &self.settings.schema.prefix;
         DestinationStatus {
             said: Said::of(&[problem], &[]),
-            fresh_at: delivered.map(|run| run.started_at),
+            fresh_at: delivered,
             ..self.bare_row(name, target.shown(), prefix, max_age)
         }
     }
@@ -348,17 +347,9 @@ impl Look<'_> {
         prefix: &str,
         max_age: Duration,
     ) -> DestinationStatus {
-        let drilled_at = self.runs.all().iter().rev().find(|run| {
-            let mut destinations = run.destinations.iter();
-            run.job == Job::Drill && destinations.any(|one| one.name == name && one.good)
-        });
-        let drilled_at = drilled_at.map(|run| run.started_at);
-        let is_drilled = self.runs.all().iter().any(|run| {
-            let mut destinations = run.destinations.iter();
-            run.job == Job::Drill && destinations.any(|one| one.name == name)
-        });
+        let (drilled_at, is_drilled) = drills(self.runs, &name);
         DestinationStatus {
-            last_proof: self.last_proof(&name),
+            last_proof: last_proof(self.runs, &name),
             name,
             destination,
             prefix: prefix.to_owned(),
@@ -378,43 +369,5 @@ impl Look<'_> {
             drilled_at,
             is_drilled,
         }
-    }
-
-    fn last_proof(&self, name: &str) -> Option<LastProof> {
-        self.runs.all().iter().rev().find_map(|run| {
-            let mut destinations = run.destinations.iter();
-            let proven = destinations.find(|one| one.name == name && one.good)?;
-            Some(LastProof {
-                time: rfc3339(run.started_at),
-                archive: run.archive.clone(),
-                proof: proven.proof.clone()?,
-            })
-        })
-    }
-
-    /// Returns the remark about a destination that the last backup did not deliver to.
-    fn not_delivered(&self, name: &str) -> Option<Problem> {
-        let run = self.runs.last(Job::Backup)?;
-        let one = run.destinations.iter().find(|one| one.name == name)?;
-        let error = one.error.clone().filter(|_| !one.good)?;
-        Some(Problem::NotDelivered {
-            begun: run.started_at,
-            error,
-        })
-    }
-
-    /// Returns the remark about archives of another machine that the last backup found there. One that found nothing
-    /// changed did not look.
-    fn shared_prefix(&self, name: &str) -> Option<Problem> {
-        let mut runs = self.runs.all().iter().rev();
-        let looked = runs.find_map(|run| {
-            let mut destinations = run.destinations.iter();
-            let one = destinations.find(|one| one.name == name && one.good)?;
-            let is_it = run.job == Job::Backup && run.skipped.is_none();
-            is_it.then_some((run.started_at, one))
-        });
-        let (begun, one) = looked?;
-        let foreign = one.foreign.clone()?;
-        Some(Problem::SharedPrefix { begun, foreign })
     }
 }

@@ -4,6 +4,9 @@
 pub mod archive_name;
 #[cfg(feature = "cli")]
 pub mod change_counts;
+#[cfg(feature = "cli")]
+pub mod chunks;
+pub mod copy_form;
 pub mod digest;
 pub mod distinct;
 #[cfg(feature = "cli")]

@@ -52,6 +52,11 @@ pub fn base64(bytes: &[u8]) -> String {
 
 /// Returns the text that a word of Base64 holds; `None` if it is not Base64, or holds no text.
 fn base64_text(word: &str) -> Option<String> {
+    String::from_utf8(base64_bytes(word)?).ok()
+}
+
+/// Returns the bytes that a word of Base64 holds; `None` if it is not Base64.
+pub fn base64_bytes(word: &str) -> Option<Vec<u8>> {
     let (mut bits, mut count, mut bytes) = (0u32, 0, Vec::new());
     for digit in word.trim_end_matches('=').bytes() {
         let value = DIGITS.iter().position(|known| *known == digit)?;
@@ -62,7 +67,7 @@ fn base64_text(word: &str) -> Option<String> {
             bytes.push(u8::try_from(bits >> count & 255).ok()?);
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 /// Returns the text that a part of a URL stands for (RFC 3986, section 2.1); `None` if it is the same, or not text.

@@ -132,7 +132,7 @@ impl Deletion {
                     .hint("a name ends with .tar.gz; `hookshot list` shows what is there")
                     .into());
             }
-            destination.require_enabled()?;
+            destination.require_removable()?;
             let shown = destination.shown();
             if !deletion.add(destination, &name)? {
                 let message = format!("the archive {shown}/{name} does not exist");
@@ -210,7 +210,7 @@ impl Deletion {
             let opened = target.destination(context, settings);
             let added = opened.and_then(|destination| {
                 if destination.repository.find(name)?.is_some() {
-                    destination.require_enabled()?;
+                    destination.require_removable()?;
                 }
                 self.add(destination, name)
             });

@@ -48,7 +48,7 @@ pub fn keep(
     mark: Option<Mark>,
 ) -> Result<KeepReport> {
     let (destination, name) = named_archive(context, settings, word)?;
-    destination.require_enabled()?;
+    destination.require_removable()?;
     let archive = format!("{}/{name}", destination.shown());
     if !is_archive_file(&name) {
         let message = format!("{} is not the name of an archive", printable(&name));

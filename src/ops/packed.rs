@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     crypt::Recipients,
     error::{Failure, Kind},
-    model::{known_archive::KnownContent, manifest::Manifest},
+    model::{digest::Digest, known_archive::KnownContent, manifest::Manifest},
     work::events::CatalogEvent,
 };
 
@@ -114,9 +114,13 @@ pub fn there(
     let Some(stored) = stored else {
         return Ok(There::Nothing);
     };
-    // Whatever cannot be read is another one.
-    let same = to.repository.manifest(name).ok().flatten();
-    if same.as_ref() != Some(manifest) {
+    let known = to.repository.known(&stored);
+    let is_same = match known.map(|known| &*known.content.manifest_sha256) {
+        Some(digest) => *digest == Digest::of(&manifest.to_bytes()).to_string(),
+        // Whatever cannot be read is another one.
+        None => to.repository.manifest(name).ok().flatten().as_ref() == Some(manifest),
+    };
+    if !is_same {
         return Ok(There::Another);
     }
     context.tell(CatalogEvent::AlreadyHeld {

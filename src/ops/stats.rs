@@ -11,11 +11,16 @@ use crate::{
         destination::Destination,
         each::{FailedDestination, Hosts, at_each, failure_of},
         repository::{ListedArchive, Manifests},
+        vault::VaultFigures,
     },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
     model::{limits::MAX_LOOKS, written::rfc3339},
+    ops::{
+        list::{PassedFile, unread_failure},
+        repo::ratio,
+    },
     store::{Stored, is_cold},
 };
 
@@ -36,11 +41,16 @@ pub struct StatsRequest {
 pub struct StatsReport {
     /// One row for each destination and prefix.
     pub destinations: Vec<DestinationStats>,
+    /// Files that could not be read, and are not in the figures: each may be an archive.
+    pub other_files: Vec<PassedFile>,
     /// Destinations that could not be read.
     pub failed: Vec<FailedDestination>,
-    /// The failure of the run, if one of them failed.
+    /// The failure of the run, if a destination or a file could not be read.
     #[serde(skip)]
     pub failure: Option<Failure>,
+    /// The number of destinations.
+    #[serde(skip)]
+    pub count: usize,
 }
 
 /// The figures of one destination and prefix.
@@ -52,20 +62,22 @@ pub struct DestinationStats {
     pub prefix: String,
     /// The number of archives.
     pub archives: usize,
-    /// Their bytes.
+    /// Their stored bytes; of a repository, those of all that it holds.
     pub size_bytes: u64,
     /// The oldest archive.
     pub oldest: Option<Dated>,
     /// The newest archive.
     pub newest: Option<Dated>,
-    /// The bytes that the archives of the last 30 days have, for each day.
+    /// The bytes that the archives of the last 30 days added, for each day.
     pub bytes_per_day: u64,
     /// The bytes of the entries of those archives whose manifests were read.
     pub content_bytes: u64,
     /// The number of those archives: the newest 100 of a store elsewhere, and all of a folder.
     pub measured: usize,
-    /// The bytes of the entries for each stored byte; `None` if no manifest could be read.
+    /// The bytes before compression for each stored byte; `None` if no manifest could be read.
     pub compression_ratio: Option<f64>,
+    /// The bytes of the entries for each byte of content that is stored, each once: 1 if archives share nothing.
+    pub dedup_ratio: Option<f64>,
     /// The days on which archives were made, the newest first.
     pub days: Vec<DayStats>,
 }
@@ -77,7 +89,7 @@ pub struct Dated {
     pub name: String,
     /// The time of its snapshot.
     pub time: String,
-    /// Its stored size.
+    /// Its stored size; of a repository, the size of its files.
     pub size_bytes: u64,
 }
 
@@ -88,7 +100,7 @@ pub struct DayStats {
     pub day: String,
     /// The number of archives.
     pub archives: usize,
-    /// Their bytes: how much the destination grew on that day.
+    /// The bytes by which the destination grew on that day.
     pub size_bytes: u64,
 }
 
@@ -98,6 +110,7 @@ pub fn stats(
     settings: &Settings,
     request: &StatsRequest,
 ) -> Result<StatsReport> {
+    let mut other_files = Vec::new();
     let (rows, failed) = at_each(context, settings, &request.destinations, |destination| {
         let prefix = request.hosts.prefix(settings);
         let listing = destination.repository.list(prefix, Manifests::OfAll)?;
@@ -108,63 +121,124 @@ pub fn stats(
         for listed in &listing.archives {
             hosts.entry(listed.prefix()).or_default().push(listed);
         }
-        let rows = hosts.into_iter();
-        let rows = rows.map(|(prefix, archives)| count(context, &destination, prefix, &archives));
-        rows.collect::<Result<Vec<_>>>()
+        let vault = destination.repository.vault();
+        let figures = vault.map(|vault| vault.figures()).transpose()?;
+        let rows = hosts.into_iter().map(|(prefix, archives)| {
+            let content = match &figures {
+                Some(figures) => Content::shared(figures, &archives),
+                None => Content::apart(context, &destination, &archives)?,
+            };
+            Ok(row(&destination, prefix, &archives, content, context.now))
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        let unread = listing
+            .other_files
+            .into_iter()
+            .filter(|file| file.is_unread);
+        other_files.extend(unread.map(|file| PassedFile::at(&destination, file)));
+        Ok(rows)
     })?;
     let count = rows.len() + failed.len();
+    let unread = other_files.iter().map(PassedFile::fault).collect();
     Ok(StatsReport {
         destinations: rows.into_iter().flatten().collect(),
-        failure: failure_of(&failed, count),
+        failure: failure_of(&failed, count).or_else(|| unread_failure(unread)),
+        other_files,
         failed,
+        count,
     })
 }
 
-/// Counts the archives of one prefix, which come the newest first.
-fn count(
-    context: &Context,
+/// Returns the row of one prefix, whose archives come the newest first.
+fn row(
     destination: &Destination,
     prefix: &str,
     archives: &[&ListedArchive],
-) -> Result<DestinationStats> {
-    let most = match destination.folder() {
-        Some(_) => archives.len(),
-        None => MAX_LOOKS,
-    };
-    let (mut content_bytes, mut stored_bytes, mut measured) = (0u64, 0u64, 0);
-    for listed in archives.iter().take(most) {
-        context.stop.check()?;
-        if let Some(bytes) = content_of(context, destination, &listed.stored)? {
-            content_bytes = content_bytes.saturating_add(bytes);
-            stored_bytes = stored_bytes.saturating_add(listed.stored.size_bytes);
-            measured += 1;
-        }
-    }
+    content: Content,
+    now: DateTime<Utc>,
+) -> DestinationStats {
     let dated = |listed: &&ListedArchive| Dated {
         name: listed.stored.name.clone(),
         time: rfc3339(listed.time),
         size_bytes: listed.stored.size_bytes,
     };
-    let sizes = archives
-        .iter()
-        .map(|listed| (listed.time, listed.stored.size_bytes));
-    let sizes: Vec<(DateTime<Utc>, u64)> = sizes.collect();
-    Ok(DestinationStats {
+    DestinationStats {
         destination: destination.shown(),
         prefix: prefix.to_owned(),
         archives: archives.len(),
-        size_bytes: sum(sizes.iter().map(|(_, bytes)| *bytes)),
+        size_bytes: content.size_bytes,
         oldest: archives.last().map(dated),
         newest: archives.first().map(dated),
-        bytes_per_day: per_day(&sizes, context.now),
-        content_bytes,
-        measured,
-        compression_ratio: (stored_bytes > 0).then(|| {
-            let ratio = content_bytes as f64 / stored_bytes as f64;
-            (ratio * 100.0).round() / 100.0
-        }),
-        days: days(&sizes),
-    })
+        bytes_per_day: per_day(&content.growth, now),
+        content_bytes: content.content_bytes,
+        measured: content.measured,
+        compression_ratio: content.compression_ratio,
+        dedup_ratio: content.dedup_ratio,
+        days: days(&content.growth),
+    }
+}
+
+/// The bytes of archives: of their entries, and as they are stored.
+struct Content {
+    size_bytes: u64,
+    content_bytes: u64,
+    measured: usize,
+    compression_ratio: Option<f64>,
+    dedup_ratio: Option<f64>,
+    /// The bytes that each archive added, with its time.
+    growth: Vec<(DateTime<Utc>, u64)>,
+}
+
+impl Content {
+    /// Measures archives that share their content with others of their repository.
+    fn shared(figures: &VaultFigures, archives: &[&ListedArchive]) -> Content {
+        let added = |listed: &ListedArchive| {
+            let added = figures.added.get(&listed.stored.name);
+            added.copied().unwrap_or_default()
+        };
+        let growth = archives.iter().map(|listed| (listed.time, added(listed)));
+        Content {
+            size_bytes: figures.size_bytes,
+            content_bytes: sum(archives.iter().map(|listed| listed.stored.size_bytes)),
+            measured: archives.len(),
+            compression_ratio: ratio(figures.unique_bytes, figures.packed_bytes),
+            dedup_ratio: ratio(figures.content_bytes, figures.unique_bytes),
+            growth: growth.collect(),
+        }
+    }
+
+    /// Measures archives that lie side by side. Reads the manifests of the newest ones.
+    fn apart(
+        context: &Context,
+        destination: &Destination,
+        archives: &[&ListedArchive],
+    ) -> Result<Content> {
+        let most = match destination.folder() {
+            Some(_) => archives.len(),
+            None => MAX_LOOKS,
+        };
+        let (mut content_bytes, mut stored_bytes, mut measured) = (0u64, 0u64, 0);
+        for listed in archives.iter().take(most) {
+            context.stop.check()?;
+            if let Some(bytes) = content_of(context, destination, &listed.stored)? {
+                content_bytes = content_bytes.saturating_add(bytes);
+                stored_bytes = stored_bytes.saturating_add(listed.stored.size_bytes);
+                measured += 1;
+            }
+        }
+        let sizes = archives
+            .iter()
+            .map(|listed| (listed.time, listed.stored.size_bytes));
+        let growth: Vec<(DateTime<Utc>, u64)> = sizes.collect();
+        Ok(Content {
+            size_bytes: sum(growth.iter().map(|(_, bytes)| *bytes)),
+            content_bytes,
+            measured,
+            compression_ratio: ratio(content_bytes, stored_bytes),
+            dedup_ratio: (stored_bytes > 0).then_some(1.0),
+            growth,
+        })
+    }
 }
 
 /// Returns the bytes of the entries of an archive; `None` if its manifest cannot be read, and this machine does not know

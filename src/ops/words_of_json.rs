@@ -189,5 +189,6 @@ fn the_words_of_json_do_not_change() {
         (Ability::Delete, "delete"),
         (Ability::Parts, "parts"),
         (Ability::AbortParts, "abort_parts"),
+        (Ability::Repository, "repository"),
     ]);
 }

@@ -69,7 +69,7 @@ pub struct StageRequest<'a> {
     pub shell: Option<&'a str>,
     /// The time of the export.
     pub now: i64,
-    /// The choices for snapshots of redb databases.
+    /// The choices for copies of databases.
     pub snapshot: SnapshotOptions,
     /// The part of a directory that is read.
     pub rules: &'a Rules,

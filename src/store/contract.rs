@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::marker::Maker;
+use super::{failures::too_large, marker::Maker, proof::unproven};
 use crate::{
     error::{Failure, Kind},
-    model::digest::Digest,
+    model::digest::{Digest, Hashing},
     work::ReadAt,
 };
 
@@ -46,6 +46,16 @@ impl Proof {
     }
 }
 
+/// The end of an upload that was sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The store proved that it holds the object.
+    Proven(Proof),
+    /// The answer of the store has a checksum of its own, and it equals that of the upload. That the object is there has
+    /// to be seen: in a listing, or by [`require_arrived`].
+    Acknowledged,
+}
+
 /// A store of archives. Errors: [`Kind::NotFound`] for a missing object; else the error that the store reports.
 pub trait Store: Send + Sync {
     /// Returns its address, for messages; nothing in it is secret.
@@ -60,14 +70,50 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Lists the objects in all folders below as well, by their paths, if the store can do that in few requests. Returns
+    /// false if it cannot; then nothing was listed.
+    fn list_below(&self, _take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Returns the object of this name, if it exists.
     fn find(&self, name: &str) -> Result<Option<Stored>>;
 
     /// Opens the object of this name, to read any part of it. A later replacement is never mixed in.
     fn open(&self, name: &str) -> Result<Box<dyn ReadAt + Send + Sync>>;
 
+    /// Reads all of the object of this name, in one request if the store can do that. Fails with [`Kind::Refused`] if it
+    /// has more than `most_bytes`.
+    fn read(&self, name: &str, most_bytes: u64) -> Result<Vec<u8>> {
+        let reading = || format!("cannot read {name} in {}", self.shown());
+        let file = self.open(name)?;
+        let length = file.length().with_context(reading)?;
+        if length > most_bytes {
+            return Err(too_large(&self.shown(), name, most_bytes).into());
+        }
+        let mut bytes = vec![0; usize::try_from(length).with_context(reading)?];
+        file.read_exact_at(&mut bytes, 0).with_context(reading)?;
+        Ok(bytes)
+    }
+
     /// Begins an upload of at most `most_bytes`. It has no name before [`Upload::finish`]; the name must be free.
     fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>>;
+
+    /// Uploads a small object, in one request if the store can do that. The name must be free.
+    fn send(&self, name: &str, content: &[&[u8]], maker: &Maker) -> Result<Sent> {
+        let mut upload = Hashing::new(self.create(name, length_of(content), maker)?);
+        for piece in content {
+            upload.write_all(piece)?;
+        }
+        let (digest, _, upload) = upload.into_parts();
+        upload.finish(&digest).map(Sent::Proven)
+    }
+
+    /// Opens an object whose content never changes, and whose size is known, without a request if the store can do that.
+    /// If it is missing, reading it fails.
+    fn open_known(&self, name: &str, _size_bytes: u64) -> Result<Box<dyn ReadAt + Send + Sync>> {
+        self.open(name)
+    }
 
     /// Returns true unless the store cannot create a name on the condition that it is free. Without that condition,
     /// hookshot checks the name right before it writes.
@@ -93,8 +139,17 @@ pub trait Store: Send + Sync {
     /// Removes the object of this name; a missing one is not an error.
     fn remove(&self, name: &str) -> Result<()>;
 
+    /// Removes an object that is of no use once its maker has ended: an interruption does not end this work.
+    fn clear_away(&self, name: &str) -> Result<()> {
+        self.remove(name)
+    }
+
     /// Removes the leftovers of uploads whose makers are gone, and returns their names.
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>>;
+
+    /// Returns the folder called `name` below it as a store of its own, over the same connection. The first upload to it
+    /// creates it.
+    fn below(&self, name: &str) -> Result<Box<dyn Store>>;
 }
 
 /// An unfinished upload. If it is dropped without [`finish`](Upload::finish), nothing of it stays.
@@ -108,6 +163,21 @@ pub trait Upload: Write + Send {
         drop(self);
         Ok(())
     }
+}
+
+/// Fails with [`Kind::Unproven`] unless a store shows the object of this name and size.
+pub fn require_arrived(store: &dyn Store, name: &str, size_bytes: u64) -> Result<()> {
+    let why = match store.find(name)? {
+        Some(found) if found.size_bytes == size_bytes => return Ok(()),
+        Some(found) => format!("it has {} bytes of {size_bytes}", found.size_bytes),
+        None => "it is not there".to_owned(),
+    };
+    Err(unproven(&store.shown(), name, &why).into())
+}
+
+/// Returns the length of pieces in bytes.
+pub(super) fn length_of(content: &[&[u8]]) -> u64 {
+    content.iter().map(|piece| piece.len() as u64).sum()
 }
 
 /// Fails with [`Kind::Space`] if a store tells that it does not have room for `bytes` more.

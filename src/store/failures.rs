@@ -37,3 +37,10 @@ pub(super) fn mismatched(address: &impl Display) -> Failure {
     let message = format!("the options for {address} are those of another kind of store");
     Failure::new(Kind::Usage, message)
 }
+
+/// Returns the failure of an object in `place` that has more than `most_bytes`.
+pub(super) fn too_large(place: &str, name: &str, most_bytes: u64) -> Failure {
+    let message = format!("{name} in {place} has more than {most_bytes} bytes");
+    Failure::new(Kind::Refused, message)
+        .hint("hookshot made no such object: look for another program that writes there")
+}

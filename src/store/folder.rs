@@ -204,6 +204,11 @@ impl Store for FolderStore {
         })?;
         Ok(swept)
     }
+
+    fn below(&self, name: &str) -> Result<Box<dyn Store>> {
+        fit(name)?;
+        Ok(Box::new(FolderStore::new(&self.path.join(name))))
+    }
 }
 
 fn stored(name: &str, metadata: &fs::Metadata) -> Stored {

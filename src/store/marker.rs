@@ -75,7 +75,8 @@ impl Maker {
         }
     }
 
-    fn standing(&self, now: &Maker) -> Liveness {
+    /// Returns if its process lives, as far as the run `now` can see.
+    pub fn standing(&self, now: &Maker) -> Liveness {
         let (Some(life), Some(here)) = (&self.life, &now.life) else {
             return Liveness::Unknown;
         };

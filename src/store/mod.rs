@@ -51,7 +51,7 @@ pub(crate) use self::failures::{is_cold, is_taken, taken};
 use self::objects::Objects;
 pub use self::{
     address::{Address, Word},
-    contract::{Proof, Store, Stored, Upload, require_room},
+    contract::{Proof, Sent, Store, Stored, Upload, require_arrived, require_room},
     environment::Environment,
     marker::Maker,
     names::{OWN, is_name, is_note},
@@ -71,7 +71,7 @@ pub fn open(
 ) -> Result<Box<dyn Store>> {
     require_built(address)?;
     let transfer = &options.transfer;
-    Ok(match (address, &options.own) {
+    Ok(match (address.place(), &options.own) {
         (Address::Folder(path), OwnOptions::None) => Box::new(folder::FolderStore::new(path)),
         #[cfg(feature = "_objects")]
         (Address::Bucket(bucket), OwnOptions::S3(own)) => {
@@ -111,7 +111,7 @@ fn require_built(address: &Address) -> Result<(), Failure> {
 /// Checks all that `options` and `environment` say of a store, as [`open`] does, even if some of it is missing here.
 pub fn look_over(address: &Address, options: &Options, environment: &Environment) -> Result<()> {
     require_built(address)?;
-    match (address, &options.own) {
+    match (address.place(), &options.own) {
         #[cfg(feature = "_objects")]
         (Address::Bucket(bucket), OwnOptions::S3(own)) => {
             objects::look_over(bucket, own, environment)

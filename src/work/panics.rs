@@ -16,6 +16,10 @@ use std::{
 
 use crate::error::Caught;
 
+/// Libraries with threads of their own. A panic in such a thread is one of the failures that the call into the library
+/// ends with.
+const THREADED: [&str; 1] = ["rustic_core-"];
+
 thread_local! {
     /// True while this thread runs code whose panics are caught.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -69,12 +73,15 @@ fn install() {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                return before(info);
-            }
             let place = info
                 .location()
                 .map(|place| format!("{}:{}", within_crate(place.file()), place.line()));
+            let is_threaded = place
+                .as_ref()
+                .is_some_and(|place| THREADED.iter().any(|name| place.starts_with(name)));
+            if !GUARDED.get() && !is_threaded {
+                return before(info);
+            }
             *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
         }));
     });

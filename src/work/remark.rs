@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 /// The kinds of remarks. Their names in JSON are part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemarkKind {
     /// A source that the archive does not have.
@@ -87,7 +87,7 @@ pub enum RemarkKind {
 }
 
 /// A part that a verb left undone, or a warning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Remark {
     /// The kind, for programs.
     pub kind: RemarkKind,

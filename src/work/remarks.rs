@@ -1,5 +1,10 @@
 //! The list of the remarks of a run.
 
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+};
+
 use serde::Serialize;
 
 use super::{
@@ -17,8 +22,29 @@ pub struct Remarks {
     /// Remarks that do not change the exit code.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Remark>,
+    /// The hashes of all of them: there may be a million.
+    #[serde(skip)]
+    hashes: Hashes,
     #[serde(skip)]
     events: Events,
+}
+
+/// The hashes of the remarks in the lists of a run.
+#[derive(Debug, Clone, Default)]
+struct Hashes {
+    random: RandomState,
+    all: HashSet<u64>,
+}
+
+impl Hashes {
+    /// Adds a remark to its list unless it is there already; returns true if it was not.
+    fn add(&mut self, list: &mut Vec<Remark>, remark: Remark) -> bool {
+        let is_new = self.all.insert(self.random.hash_one(&remark)) || !list.contains(&remark);
+        if is_new {
+            list.push(remark);
+        }
+        is_new
+    }
 }
 
 impl Remarks {
@@ -27,6 +53,7 @@ impl Remarks {
         Remarks {
             left_undone: Vec::new(),
             warnings: Vec::new(),
+            hashes: Hashes::default(),
             events: events.clone(),
         }
     }
@@ -40,18 +67,16 @@ impl Remarks {
     /// Records a part that was left undone, and reports it.
     pub fn undone(&mut self, kind: RemarkKind, entry: impl ToString, message: impl Into<String>) {
         let remark = Remark::new(kind, entry, message);
-        if !self.left_undone.contains(&remark) {
-            self.events.send(Event::LeftUndone(remark.clone()));
-            self.left_undone.push(remark);
+        if self.hashes.add(&mut self.left_undone, remark.clone()) {
+            self.events.send(Event::LeftUndone(remark));
         }
     }
 
     /// Records a warning, and reports it.
     pub fn warning(&mut self, kind: RemarkKind, entry: impl ToString, message: impl Into<String>) {
         let remark = Remark::new(kind, entry, message);
-        if !self.warnings.contains(&remark) {
-            self.events.send(Event::Warning(remark.clone()));
-            self.warnings.push(remark);
+        if self.hashes.add(&mut self.warnings, remark.clone()) {
+            self.events.send(Event::Warning(remark));
         }
     }
 
@@ -82,14 +107,30 @@ impl Remarks {
 
     /// Adds the remarks of a part of the work, except those that are there already.
     pub fn extend(&mut self, other: Remarks) {
-        let add = |all: &mut Vec<Remark>, others: Vec<Remark>| {
-            for remark in others {
-                if !all.contains(&remark) {
-                    all.push(remark);
-                }
-            }
-        };
-        add(&mut self.left_undone, other.left_undone);
-        add(&mut self.warnings, other.warnings);
+        for remark in other.left_undone {
+            self.hashes.add(&mut self.left_undone, remark);
+        }
+        for remark in other.warnings {
+            self.hashes.add(&mut self.warnings, remark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_is_said_once_and_many_are_no_burden() {
+        let mut remarks = Remarks::new(&Events::default());
+        for count in 0..200_000 {
+            remarks.undone(RemarkKind::Special, count, "a device");
+        }
+        remarks.undone(RemarkKind::Special, 7, "a device");
+        remarks.warning(RemarkKind::Special, 7, "a device");
+        let mut all = Remarks::new(&Events::default());
+        all.undone(RemarkKind::Special, 7, "a device");
+        all.extend(remarks);
+        assert_eq!((all.left_undone.len(), all.warnings.len()), (200_000, 1));
     }
 }

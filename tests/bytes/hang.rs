@@ -27,8 +27,7 @@ use hookshot::{
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::signal::Signal,
 };
 
 const COUNTS: [usize; 3] = [1, 2, 8];
@@ -404,7 +403,7 @@ mod signals {
             }
             std::thread::yield_now();
         }
-        kill(Pid::from_raw(child.id() as i32), signal).expect("sent");
+        support::signals::send(signal, &child);
         let output = child.wait_with_output().expect("an end");
         drop(watchdog);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,16 +1,13 @@
 //! Single entries out of a large archive: few bytes are read, and what is given away is right or nothing.
 
-use support::Machine;
-use support::deflate;
-use support::forge::{self, Collect, Xorshift};
-
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    env::temp_dir,
-    fs,
-    io::{self, Cursor},
+use support::{
+    Machine,
+    counting::Counting,
+    deflate,
+    forge::{self, Collect, Xorshift},
 };
+
+use std::{cell::Cell, collections::BTreeMap, env::temp_dir, fs, io::Cursor};
 
 use hookshot::{
     archive::{
@@ -18,28 +15,8 @@ use hookshot::{
         writer::{self, Level},
     },
     model::{digest::Digest, entry_name::EntryName, manifest::FileRecord},
-    work::{ReadAt, Threads},
+    work::Threads,
 };
-
-/// An archive in memory that counts what is read of it.
-struct Counting {
-    bytes: Vec<u8>,
-    read: Cell<u64>,
-}
-
-impl ReadAt for Counting {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read.set(self.read.get() + buffer.len() as u64);
-        let from = usize::try_from(offset).expect("small");
-        let bytes = self.bytes.get(from..from + buffer.len());
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.bytes.len() as u64)
-    }
-}
 
 fn name(text: &str) -> EntryName {
     EntryName::new(text).expect("a name")

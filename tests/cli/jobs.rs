@@ -3,7 +3,10 @@
 use std::{fs, io::Write as _};
 
 use serde_json::Value;
-use support::service::{Service, write};
+use support::{
+    archives_in,
+    service::{Service, write},
+};
 
 /// A service with one file, a folder of archives, and these hooks: each a stage and an operation, with a command.
 fn service(hooks: &[(&str, &str, &str)]) -> Service {
@@ -29,12 +32,7 @@ fn service(hooks: &[(&str, &str, &str)]) -> Service {
 }
 
 fn archives(service: &Service) -> usize {
-    let entries = fs::read_dir(service.machine.path("one"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.ends_with(".tar.gz")).count()
+    archives_in(&service.machine.path("one")).len()
 }
 
 fn said(service: &Service) -> String {

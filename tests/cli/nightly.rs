@@ -1,6 +1,9 @@
 //! The nightly job by examples/nightly-backup.sh, as cron runs it.
 
-use support::service::{Service, write};
+use support::{
+    archives_in,
+    service::{Service, write},
+};
 
 use std::{
     fs,
@@ -50,21 +53,13 @@ fn said(output: &Output) -> String {
     )
 }
 
-fn archives(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".tar.gz")).collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn a_night_exports_to_every_destination_and_removes_only_what_the_policy_does_not_keep() {
     let (service, folder) = service("shop", "");
     let output = night(&service, &[&service.config]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(said(&output), "", "cron mails what is printed");
-    let first = archives(&folder);
+    let first = archives_in(&folder);
     assert_eq!(first.len(), 1);
     // A marked archive stays, however old it is.
     let marked = folder.join(&first[0]);
@@ -74,7 +69,7 @@ fn a_night_exports_to_every_destination_and_removes_only_what_the_policy_does_no
         let output = night(&service, &[&service.config]);
         assert!(output.status.success(), "{}", said(&output));
     }
-    let left = archives(&folder);
+    let left = archives_in(&folder);
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(left.contains(&first[0]), "{left:?}");
 }
@@ -91,8 +86,8 @@ fn a_night_goes_on_after_a_service_that_fails_and_ends_with_its_exit_code() {
         "{}",
         said(&output)
     );
-    assert_eq!(archives(&broken_archives).len(), 0);
-    assert_eq!(archives(&good_archives).len(), 1);
+    assert_eq!(archives_in(&broken_archives).len(), 0);
+    assert_eq!(archives_in(&good_archives).len(), 1);
 }
 
 #[test]
@@ -101,5 +96,5 @@ fn an_archive_that_lacks_something_is_kept_and_the_night_ends_with_3() {
     let output = night(&service, &[&service.config]);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     assert!(said(&output).contains("cleanup"), "{}", said(&output));
-    assert_eq!(archives(&folder).len(), 1);
+    assert_eq!(archives_in(&folder).len(), 1);
 }

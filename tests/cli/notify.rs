@@ -15,14 +15,12 @@ use hookshot::{
         run_record::{DestinationRecord, Job, RunRecord, RunResult, SkipReason},
     },
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::{
     Machine, Run, finish,
     servers::{Inbox, Reply, http::Request},
+    signals,
 };
 
 /// The end of each URL; no output may show it.
@@ -600,8 +598,7 @@ fn a_signal_leaves_a_notification_a_short_time() {
         assert!(begun.elapsed() < Duration::from_secs(60), "no request came");
         std::thread::yield_now();
     }
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
-    kill(pid, Signal::SIGTERM).expect("sent");
+    signals::send(Signal::SIGTERM, &child);
     assert_eq!(child.wait().expect("an end").code(), Some(143));
     assert!(begun.elapsed() < Duration::from_secs(60));
 }

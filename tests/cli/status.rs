@@ -1,7 +1,9 @@
 //! `status` against a table of histories, in folders with real archives, and what `prune` does when it is not healthy.
 
-use support::Run;
-use support::service::{Service, write};
+use support::{
+    Run, archives_in,
+    service::{Service, write},
+};
 
 use std::{
     fs,
@@ -70,9 +72,7 @@ impl Watched {
     }
 
     fn archives(&self) -> usize {
-        let entries = fs::read_dir(self.folder()).expect("a folder").flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.ends_with(".tar.gz")).count()
+        archives_in(&self.folder()).len()
     }
 
     /// Adds a line to the history: a run that began so many hours ago.

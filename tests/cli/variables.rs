@@ -1,6 +1,6 @@
 //! Variables of the environment in place of options and of `[backup] to`, through the real program.
 
-use support::{Machine, Run, finish};
+use support::{Machine, Run, archives_in, finish};
 
 fn run(machine: &Machine, variables: &[(&str, &str)], arguments: &[&str]) -> Run {
     let mut command = machine.command();
@@ -21,18 +21,6 @@ fn machine() -> Machine {
     let text = machine.config_text(&format!("[backup]\nto = [\"one\"]\n{}", folders.concat()));
     machine.write("etc/config.toml", text, 0o600);
     machine
-}
-
-/// Returns the number of archives in a folder of the machine.
-fn archives(machine: &Machine, folder: &str) -> usize {
-    let entries = std::fs::read_dir(machine.path(folder));
-    let names = entries
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.expect("an entry").file_name());
-    names
-        .filter(|name| name.to_string_lossy().ends_with(".tar.gz"))
-        .count()
 }
 
 #[test]
@@ -94,7 +82,9 @@ fn a_variable_stands_for_the_configured_destinations_unless_one_is_named() {
     let to = format!("@two, {}/", usb.display());
     let to = [("HOOKSHOT_TO", to.as_str())];
     run(&machine, &to, &["export"]).exits(0);
-    let held = |machine: &Machine| ["one", "two", "usb"].map(|name| archives(machine, name));
+    let held = |machine: &Machine| {
+        ["one", "two", "usb"].map(|name| archives_in(&machine.path(name)).len())
+    };
     assert_eq!(held(&machine), [0, 1, 1]);
     let listed = run(&machine, &to, &["list", "--json"]).exits(0).json();
     assert_eq!(listed["archives"].as_array().map(Vec::len), Some(2));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hookshot::{
-    archive::{self, Input, Sink, scratch::ScratchFolders},
+    archive::{self, Input, Sink, Verified, scratch::ScratchFolders},
     model::{
         digest::Digest,
         entry_name::EntryName,
@@ -51,6 +51,11 @@ pub fn read(bytes: &[u8]) -> Option<Accepted> {
 fn judge(input: Input) -> Option<Accepted> {
     let mut found = Collect::default();
     let verified = archive::read("archive", input, Threads::ONE, &mut found).ok()?;
+    Some(checked(&verified, found))
+}
+
+/// Compares what was given of an archive with its manifest and its listings, and returns both.
+pub fn checked(verified: &Verified, found: Collect) -> Accepted {
     let manifest = verified.manifest();
     assert_eq!(
         found.0.len() as u64,
@@ -68,7 +73,7 @@ fn judge(input: Input) -> Option<Accepted> {
             }
         }
     }
-    Some((manifest.clone(), found.0))
+    (manifest.clone(), found.0)
 }
 
 /// Compares the content of an entry with its record.

@@ -1,53 +1,26 @@
 //! Tars of other programs that become archives.
 
 use std::{
-    ffi::OsStr,
     fs,
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{MetadataExt as _, symlink},
-    },
-    path::Path,
+    os::unix::fs::{MetadataExt as _, symlink},
     process::Command,
 };
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
-use support::{Machine, Mounted, is_root};
-
-const CONFIG: &str = r#"
-[backup]
-prefix = "x"
-app = "shop"
-include_config = false
-[[backup.sources]]
-name = "data"
-kind = "directory"
-path = "../srv/data"
-[[backup.sources]]
-name = "page"
-kind = "file"
-path = "../srv/page"
-"#;
+use support::{
+    Machine, Mounted, directories, is_root,
+    programs::{run, text, unpack},
+};
 
 /// A machine whose state lies below `srv`.
 fn machine() -> Machine {
-    let machine = Machine::empty();
-    machine.write("etc/config.toml", CONFIG, 0o600);
+    let machine = directories::data_and_page();
     let data = machine.path("srv/data");
-    for folder in ["a/b", "empty"] {
-        fs::create_dir_all(data.join(folder)).expect("made");
-    }
-    for (name, mode) in [("a/x", 0o640), ("a/b/y", 0o600), ("a-b", 0o755)] {
-        machine.write(&format!("srv/data/{name}"), name, mode);
-    }
     let long = "n".repeat(120);
     fs::create_dir_all(data.join(&long)).expect("made");
     machine.write(&format!("srv/data/{long}/{long}"), "long", 0o644);
-    fs::write(data.join(OsStr::from_bytes(b"a/\xff\xfe")), "no text").expect("written");
-    symlink("a/x", data.join("to")).expect("a link");
     fs::hard_link(data.join("a/x"), data.join("same")).expect("a link");
-    machine.write("srv/page", "first", 0o644);
     // A value with a line feed, which a parser of lines would split. Not every file system has attributes.
     let value = b"a\nb";
     let _ = rustix::fs::setxattr(
@@ -58,18 +31,6 @@ fn machine() -> Machine {
     );
     run("touch", &["-d", "@1764200000.25", &text(&data.join("a-b"))]);
     machine
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status();
-    assert!(
-        status.expect("it runs").success(),
-        "{program} {arguments:?}"
-    );
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("UTF-8").to_owned()
 }
 
 fn convert(machine: &Machine, arguments: &[&str]) -> Value {
@@ -84,11 +45,12 @@ fn a_tar_becomes_an_archive_that_restores_what_was_packed() {
     let srv = text(&machine.path("srv"));
     let tar = text(&machine.path("old.tar"));
     let bsdtar = Command::new("bsdtar").arg("--version").output().is_ok();
-    let packers: [(&str, &[&str]); 4] = [
+    let packers: [(&str, &[&str]); 5] = [
         ("tar", &["--format=gnu", "-cf"]),
         ("tar", &["--format=pax", "-cf"]),
         ("tar", &["--format=pax", "--xattrs", "-czf"]),
         ("bsdtar", &["--format=gnutar", "-cf"]),
+        ("bsdtar", &["--format=gnutar", "--zstd", "-cf"]),
     ];
     for (program, options) in packers
         .into_iter()
@@ -111,9 +73,7 @@ fn a_tar_becomes_an_archive_that_restores_what_was_packed() {
                 "{program} {options:?}: {entry}"
             );
         }
-        let other = Machine::empty();
-        other.write("etc/config.toml", CONFIG, 0o600);
-        fs::create_dir_all(other.path("srv")).expect("made");
+        let other = directories::without_data_and_page();
         other.run(&["import", archive]).exits(0);
         assert_eq!(
             support::tree(&other.path("srv")),
@@ -226,14 +186,35 @@ fn what_no_archive_can_have_is_named_and_what_is_hostile_is_refused() {
         &["-c", &format!("tar -cf - -C {srv} page | xz > {tar}")],
     );
     run_it(&tar).exits(13).says("xz -dc");
+    if Command::new("zstd").arg("--version").output().is_ok() {
+        run(
+            "sh",
+            &[
+                "-c",
+                &format!("tar -cf - -C {srv} data | zstd | head -c 200 > {tar}"),
+            ],
+        );
+        run_it(&tar)
+            .exits(13)
+            .says("ends in the middle of what zstd packed");
+    }
     run_it(&text(&machine.path("absent"))).exits(10);
     machine
         .run(&["convert", "--from", "ghostsnap", &tar, &to])
         .exits(2)
         .says("repositories of ghostsnap are not read");
     machine
-        .run(&["convert", "--from", "restic", &tar, &to])
-        .exits(2);
+        .run(&[
+            "convert",
+            "--from",
+            "tar",
+            &tar,
+            &to,
+            "--snapshot",
+            "latest",
+        ])
+        .exits(2)
+        .says("a tar is converted whole");
     // Only the first one became an archive.
     assert_eq!(machine.path("to").read_dir().expect("readable").count(), 1);
 }
@@ -290,17 +271,7 @@ fn a_full_disk_ends_a_conversion_and_a_copy_and_leaves_no_archive() {
         .run(&["convert", "--from", "tar", &tar, &to])
         .exits(18);
     let archive = machine.export("a.tar.gz");
-    fs::create_dir_all(machine.path("unpacked")).expect("made");
-    run(
-        "tar",
-        &["-xzf", &archive, "-C", &text(&machine.path("unpacked"))],
-    );
-    let folder = machine
-        .path("unpacked")
-        .read_dir()
-        .expect("readable")
-        .next();
-    let folder = folder.expect("a root folder").expect("readable").path();
+    let folder = unpack(&archive, &machine.path("unpacked"));
     machine.run(&["copy", &text(&folder), &to]).exits(18);
     let left = small.read_dir().expect("readable");
     let left: Vec<_> = left

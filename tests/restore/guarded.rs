@@ -148,13 +148,8 @@ fn a_service_that_comes_up_late_is_waited_for_and_one_that_dies_is_not_healthy()
 #[test]
 fn a_stop_that_fails_changes_nothing_and_the_service_is_started() {
     let service = service();
-    let control = format!(
-        "stop = '{}; exit 3'\nstart = '{}'\nhealth = '{}'\nhealth_timeout = \"20s\"\n",
-        service.line("stop"),
-        service.line("start"),
-        service.url()
-    );
-    service.configure_with("", &control);
+    let stop = format!("{}; exit 3", service.line("stop"));
+    service.configure_lines(&stop, &service.line("start"), "health_timeout = \"20s\"\n");
     let report = service.json(&["import", "old.tar.gz", "--guarded"], 1);
     assert_eq!(
         (&report["applied"], &report["guarded"]["state"]),
@@ -173,14 +168,12 @@ fn a_start_that_fails_counts_as_not_healthy() {
     let service = service();
     let flag = service.machine.path("fails");
     fs::write(&flag, "").expect("written");
-    let control = format!(
-        "stop = '{}'\nstart = 'test ! -e {flag} || {{ rm {flag}; exit 4; }}; {}'\nhealth = '{}'\n",
-        service.line("stop"),
+    let start = format!(
+        "test ! -e {flag} || {{ rm {flag}; exit 4; }}; {}",
         service.line("start"),
-        service.url(),
         flag = flag.display()
     );
-    service.configure_with("", &control);
+    service.configure_lines(&service.line("stop"), &start, "");
     let report = service.json(&["import", "old.tar.gz", "--guarded"], 20);
     let expected = [
         ("stop", true),
@@ -354,13 +347,8 @@ fn a_run_that_is_killed_on_its_way_back_is_told() {
             ),
             false => service.line(how),
         };
-        let control = format!(
-            "stop = '{}'\nstart = '{}'\nhealth = '{}'\nhealth_timeout = \"1s\"\nhealthy_for = \"0s\"\n",
-            line("stop"),
-            line("start"),
-            service.url()
-        );
-        service.configure_with("", &control);
+        let times = "health_timeout = \"1s\"\nhealthy_for = \"0s\"\n";
+        service.configure_lines(&line("stop"), &line("start"), times);
         let run = support::finish(
             service.command(&["import", "never.tar.gz", "--guarded"]),
             b"",
@@ -388,14 +376,8 @@ fn a_run_that_is_killed_on_its_way_back_is_told() {
 fn a_run_that_is_killed_before_anything_is_replaced_leaves_the_old_state() {
     let service = service();
     let armed = service.machine.path("armed");
-    let control = format!(
-        "stop = '{}; touch {}'\nstart = '{}'\nhealth = '{}'\n",
-        service.line("stop"),
-        armed.display(),
-        service.line("start"),
-        service.url()
-    );
-    service.configure_with("", &control);
+    let stop = format!("{}; touch {}", service.line("stop"), armed.display());
+    service.configure_lines(&stop, &service.line("start"), "");
     let text = fs::read_to_string(service.machine.path("etc/config.toml")).expect("it");
     let active = format!(
         "{text}active_command = 'test ! -e {} || {{ kill -9 $PPID; sleep 0.2; }}'\n",

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     fs,
     os::unix::{
         ffi::{OsStrExt as _, OsStringExt as _},
@@ -19,7 +18,7 @@ use hookshot::{
 };
 use serde_json::Value;
 use support::{
-    Machine,
+    Machine, directories,
     listed::{choices, context, export_listed},
 };
 
@@ -46,14 +45,12 @@ path = "../srv/page"
 fn machine() -> Machine {
     let machine = Machine::empty();
     machine.write("etc/config.toml", SOURCES, 0o600);
+    directories::fill(&machine);
     let data = machine.path("srv/data");
-    for folder in ["a/b", "a.d", "empty", "closed", "cache"] {
-        fs::create_dir_all(data.join(folder)).expect("made");
+    for folder in ["a.d", "closed", "cache"] {
+        fs::create_dir(data.join(folder)).expect("made");
     }
     for (name, mode) in [
-        ("a/x", 0o640),
-        ("a/b/y", 0o600),
-        ("a-b", 0o755),
         ("a.d/z", 0o400),
         ("closed/in", 0o644),
         ("app.db", 0o644),
@@ -62,11 +59,7 @@ fn machine() -> Machine {
     ] {
         machine.write(&format!("srv/data/{name}"), name, mode);
     }
-    machine.write("srv/page", "first", 0o644);
-    let raw = data.join(OsStr::from_bytes(b"a/\xff\xfe"));
-    fs::write(raw, "no text").expect("written");
     fs::write(data.join("a\\..\\b"), "escaped").expect("written");
-    symlink("a/x", data.join("to")).expect("a link");
     symlink("../a-b", data.join("a/back")).expect("a link");
     let sparse = fs::File::create(data.join("sparse")).expect("made");
     sparse.set_len(1 << 20).expect("long");

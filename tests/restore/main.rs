@@ -7,6 +7,7 @@
 )]
 
 mod converted;
+mod converted_restic;
 mod deep;
 mod gone;
 mod guarded;

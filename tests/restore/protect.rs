@@ -2,25 +2,12 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _, process::Stdio};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Machine, Mounted, is_root, upgraded::Upgraded};
-
-const QUICK: &str = "health_timeout = \"3s\"\nhealthy_for = \"0s\"\n";
-
-/// Returns the arguments of a protected line of the shell.
-fn line(script: &str) -> [&str; 5] {
-    ["protect", "--", "sh", "-c", script]
-}
-
-fn archives(service: &Upgraded) -> Vec<String> {
-    let folder = fs::read_dir(service.folder()).expect("a folder").flatten();
-    let names = folder.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.ends_with(".tar.gz")).collect()
-}
+use support::{
+    Machine, Mounted, archives_in, is_root, signals,
+    upgraded::{QUICK, Upgraded, protected},
+};
 
 fn history(service: &Upgraded) -> Value {
     service.json(&["history", "--job", "protect"], 0)["runs"][0].clone()
@@ -33,20 +20,20 @@ fn an_upgrade_that_succeeds_keeps_its_state_and_passes_its_streams_through() {
         "read typed; echo said $typed; {}",
         service.upgrade("2 0.5 0 none")
     );
-    let run = support::finish(service.command(&line(&script)), b"words\n").exits(0);
+    let run = support::finish(service.command(&protected(&script)), b"words\n").exits(0);
     assert_eq!(run.text(), "said words\n");
     let run = run.says("The service is healthy");
     run.says("The upgrade is done; the state of before is in ");
     assert_eq!(service.schema(), 2);
     assert!(service.is_healthy() && !service.note().exists());
-    assert_eq!(archives(&service).len(), 1);
+    assert_eq!(archives_in(&service.folder()).len(), 1);
     let record = history(&service);
     assert_eq!(
         (&record["result"], &record["exit_code"]),
         (&"success".into(), &0.into())
     );
     // With --json, standard output has the report alone.
-    let report = service.json(&line("echo said; exit 0"), 0);
+    let report = service.json(&protected("echo said; exit 0"), 0);
     assert_eq!(
         (&report["state"], &report["healthy"]),
         (&"kept".into(), &true.into())
@@ -59,7 +46,7 @@ fn an_upgrade_that_fails_is_rolled_back_with_the_schema_that_it_left() {
     let service = Upgraded::started();
     service.configure("", QUICK);
     let script = format!("{}; sleep 0.5; exit 7", service.upgrade("2 0 0 upgrade"));
-    let report = service.json(&line(&script), 20);
+    let report = service.json(&protected(&script), 20);
     assert_eq!(report["state"], "rolled_back");
     assert_eq!(report["healthy"], true, "{report}");
     assert_eq!(report["command"]["exit_code"], 7);
@@ -103,7 +90,7 @@ fn a_service_that_does_not_come_up_or_dies_is_rolled_back_and_one_that_comes_lat
     ] {
         let service = Upgraded::started();
         service.configure("", times);
-        let report = service.json(&line(&service.upgrade(program)), code);
+        let report = service.json(&protected(&service.upgrade(program)), code);
         let (state, schema) = match code {
             0 => ("kept", 2),
             _ => ("rolled_back", 1),
@@ -156,7 +143,7 @@ fn what_would_block_the_way_back_ends_it_before_the_command() {
     let script = format!("touch {}", marked.display());
     // The service holds its database, and nothing stops it.
     service.configure_with("", &format!("health = '{}'\n", service.url()));
-    let run = service.run(&line(&script), 11);
+    let run = service.run(&protected(&script), 11);
     run.says("a rollback would be blocked")
         .says("write `stop` and `start` under [backup.import]");
     // Archives for a key that is not here.
@@ -165,9 +152,12 @@ fn what_would_block_the_way_back_ends_it_before_the_command() {
         QUICK,
     );
     service
-        .run(&line(&script), 12)
+        .run(&protected(&script), 12)
         .says("a rollback could not open its archive");
-    assert!(archives(&service).is_empty(), "nothing was exported");
+    assert!(
+        archives_in(&service.folder()).is_empty(),
+        "nothing was exported"
+    );
     // A command that does not exist.
     service.configure("", QUICK);
     let run = service.run(&["protect", "--", "no-such-program"], 127);
@@ -201,68 +191,69 @@ fn no_room_for_the_way_back_ends_it_before_the_command() {
     assert!(!machine.path("out/ran").exists());
 }
 
-/// The leftovers of failed upgrades, each with the script that leaves them.
+/// The leftovers of failed upgrades, each with the script that leaves them. `$D` is the folder of the service, `$C` its
+/// configuration.
 const WRECKS: &[(&str, &str)] = &[
-    ("a broken database", "STOP; echo garbage > D/app.db"),
-    ("an empty database", "STOP; : > D/app.db"),
-    ("no database", "STOP; rm -f D/app.db*"),
+    ("a broken database", "STOP; echo garbage > $D/app.db"),
+    ("an empty database", "STOP; : > $D/app.db"),
+    ("no database", "STOP; rm -f $D/app.db*"),
     (
         "a database that became a folder",
-        "STOP; rm -f D/app.db*; mkdir D/app.db; touch D/app.db/x",
+        "STOP; rm -f $D/app.db*; mkdir $D/app.db; touch $D/app.db/x",
     ),
     (
         "a write-ahead log",
-        "kill -9 $(cat D/pid); test -s D/app.db-wal",
+        "kill -9 $(cat $D/pid); test -s $D/app.db-wal",
     ),
     (
         "a foreign write-ahead log",
-        "STOP; echo garbage > D/app.db-wal; echo garbage > D/app.db-journal",
+        "STOP; echo garbage > $D/app.db-wal; echo garbage > $D/app.db-journal",
     ),
     ("a newer schema of a running service", "UPGRADE"),
     (
         "lock files and extra files",
-        "touch D/lock D/app.db-lock D/files/lock D/files/new; mkdir -p D/files/deep/er; ln -s / D/files/root",
+        "touch $D/lock $D/app.db-lock $D/files/lock $D/files/new; mkdir -p $D/files/deep/er; ln -s / $D/files/root",
     ),
-    ("a folder that is gone", "rm -r D/files"),
+    ("a folder that is gone", "rm -r $D/files"),
     (
         "a folder that became a file",
-        "rm -r D/files; echo x > D/files",
+        "rm -r $D/files; echo x > $D/files",
     ),
     (
         "a folder that became a link",
-        "mv D/files D/elsewhere; ln -s D/elsewhere D/files",
+        "mv $D/files $D/elsewhere; ln -s $D/elsewhere $D/files",
     ),
     (
         "a file that became a link",
-        "mv D/program D/elsewhere-program; ln -s D/nowhere D/program",
+        "mv $D/program $D/elsewhere-program; ln -s $D/nowhere $D/program",
     ),
     (
         "files without permissions",
-        "chmod 000 D/files/one D/app.db D/program",
+        "chmod 000 $D/files/one $D/app.db $D/program",
     ),
-    ("running work", "touch D/busy"),
-    ("another version", "echo 9.9.9 > D/version"),
-    ("a version that is not known", "rm D/version"),
-    ("a broken configuration", "echo '[[[ garbage' > C"),
-    ("another configuration", "echo '[backup]' > C"),
-    ("no configuration", "rm C"),
+    ("running work", "touch $D/busy"),
+    ("another version", "echo 9.9.9 > $D/version"),
+    ("a version that is not known", "rm $D/version"),
+    ("a broken configuration", "echo '[[[ garbage' > $C"),
+    ("another configuration", "echo '[backup]' > $C"),
+    ("no configuration", "rm $C"),
     (
         "a configuration in another encoding",
-        "printf '# caf\\351\\n' >> C",
+        "printf '# caf\\351\\n' >> $C",
     ),
     (
         "a file in place of the journal's folder",
-        "rm -r $(dirname C)/.hookshot; echo x > $(dirname C)/.hookshot",
+        "rm -r $(dirname $C)/.hookshot; echo x > $(dirname $C)/.hookshot",
     ),
     (
         "a link in place of the journal's folder",
-        "rm -r $(dirname C)/.hookshot; ln -s /tmp $(dirname C)/.hookshot",
+        "rm -r $(dirname $C)/.hookshot; ln -s /tmp $(dirname $C)/.hookshot",
     ),
     (
         "a journal's folder that others may write to",
-        "chmod -R g+rwX,o+rwX $(dirname C)",
+        "chmod -R g+rwX,o+rwX $(dirname $C)",
     ),
-    ("a service that is gone", "STOP; rm D/pid"),
+    ("a service that is gone", "STOP; rm $D/pid"),
 ];
 
 #[test]
@@ -285,10 +276,10 @@ fn a_rollback_is_never_refused_by_what_the_failed_upgrade_left() {
     for (what, script) in WRECKS {
         let script = script
             .replace("STOP", &service.line("stop"))
-            .replace("UPGRADE", &service.upgrade("2 0 0 none"))
-            .replace("D/", &format!("{folder}/"))
-            .replace('C', &config.display().to_string());
-        let run = support::finish(service.command(&line(&format!("{script}; exit 1"))), b"");
+            .replace("UPGRADE", &service.upgrade("2 0 0 none"));
+        let mut command = service.command(&protected(&format!("{script}; exit 1")));
+        command.env("D", &folder).env("C", &config);
+        let run = support::finish(command, b"");
         assert_eq!(run.code, 20, "{what}: {run:?}");
         assert_eq!(fs::read_to_string(&config).expect("it"), text, "{what}");
         assert_eq!(
@@ -359,7 +350,7 @@ fn signals_are_those_of_the_command() {
             "rolled_back",
         ),
     ] {
-        let mut command = service.command(&[&["--json"], &line(&script)[..]].concat());
+        let mut command = service.command(&[&["--json"], &protected(&script)[..]].concat());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -369,8 +360,7 @@ fn signals_are_those_of_the_command() {
             std::thread::yield_now();
         }
         fs::remove_file(&ready).expect("removed");
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
-        kill(pid, signal).expect("sent");
+        signals::send(signal, &child);
         let output = child.wait_with_output().expect("an end");
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -413,7 +403,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     for (typed, code) in [("\\x03", 20), ("\\x1c", 20)] {
         let service = Upgraded::started();
         service.configure("", QUICK);
-        let hookshot = service.command(&line(
+        let hookshot = service.command(&protected(
             "stty -echo; echo x > CHANGED; echo re''ady; exec sleep 1000",
         ));
         let mut command = std::process::Command::new("python3");
@@ -446,7 +436,7 @@ fn hooks_and_notifications_go_around_an_upgrade() {
         told.display()
     );
     service.configure(&format!("\n{hooks}{notify}"), QUICK);
-    let report = service.json(&line("exit 1"), 20);
+    let report = service.json(&protected("exit 1"), 20);
     assert_eq!(report["hooks"].as_array().map(Vec::len), Some(4));
     assert_eq!(report["notifications"][0]["sent"], true);
     let told = fs::read_to_string(&told).expect("told");
@@ -477,7 +467,7 @@ fn a_destination_of_the_configuration_holds_the_archive() {
     );
     service.configure(&destinations, QUICK);
     fs::write(&one, "no folder").expect("written");
-    let report = service.json(&line("exit 1"), 20);
+    let report = service.json(&protected("exit 1"), 20);
     assert_eq!(report["state"], "rolled_back");
     let archive = report["archive"].as_str().expect("an archive");
     assert!(archive.starts_with("@two/app-"), "{archive}");
@@ -492,7 +482,7 @@ fn a_destination_of_the_configuration_holds_the_archive() {
     fs::remove_dir_all(&two).expect("removed");
     fs::write(&two, "no folder").expect("written");
     let script = format!("rm {}", service.machine.path("ran").display());
-    service.run(&line(&script), 1);
+    service.run(&protected(&script), 1);
     assert!(service.machine.path("ran").exists());
 }
 
@@ -553,7 +543,7 @@ fn the_next_hookshot_ends_a_killed_run_and_says_what_to_do() {
             service.folder().display()
         );
         let status = service
-            .command(&line(&script))
+            .command(&protected(&script))
             .stderr(Stdio::null())
             .status()
             .expect("an end");
@@ -568,7 +558,7 @@ fn the_next_hookshot_ends_a_killed_run_and_says_what_to_do() {
             run.says("start it with `");
         } else {
             // What it says brings the state of before back.
-            let archive = service.folder().join(&archives(&service)[0]);
+            let archive = service.folder().join(&archives_in(&service.folder())[0]);
             let archive = archive.to_str().expect("UTF-8");
             run.says(&format!("import {archive} --force"));
             service.run(&["import", archive, "--force"], 0);
@@ -580,7 +570,7 @@ fn the_next_hookshot_ends_a_killed_run_and_says_what_to_do() {
             (&"running".into(), &true.into())
         );
         service.run(&["rollback", "--guarded", "--dry-run"], 0);
-        service.run(&line("true"), 20);
+        service.run(&protected("true"), 20);
         assert!(!service.note().exists(), "{step}");
     }
 }

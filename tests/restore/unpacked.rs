@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     os::unix::{ffi::OsStrExt as _, fs::symlink},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
@@ -18,61 +18,12 @@ use rustix::{
     process::geteuid,
 };
 use serde_json::Value;
-use support::{Machine, Run, finish, listed::export_listed};
-
-const DIRECTORY: &str = r#"
-[backup]
-prefix = "x"
-include_config = false
-[[backup.sources]]
-name = "data"
-kind = "directory"
-path = "../srv/data"
-[[backup.sources]]
-name = "page"
-kind = "file"
-path = "../srv/page"
-"#;
-
-/// A machine with a directory that has folders, links and a file whose name is not UTF-8.
-fn machine() -> Machine {
-    let machine = Machine::empty();
-    machine.write("etc/config.toml", DIRECTORY, 0o600);
-    let data = machine.path("srv/data");
-    for folder in ["a/b", "empty"] {
-        fs::create_dir_all(data.join(folder)).expect("made");
-    }
-    for (name, mode) in [("a/x", 0o640), ("a/b/y", 0o600), ("a-b", 0o755)] {
-        machine.write(&format!("srv/data/{name}"), name, mode);
-    }
-    let raw = data.join(OsStr::from_bytes(b"a/\xff\xfe"));
-    fs::write(raw, "no text").expect("written");
-    symlink("a/x", data.join("to")).expect("a link");
-    machine.write("srv/page", "first", 0o644);
-    machine
-}
-
-/// Unpacks an archive with GNU tar, and returns its root folder.
-fn unpack(archive: &str, to: &Path) -> PathBuf {
-    fs::create_dir_all(to).expect("a folder");
-    run("tar", &["-xpzf", archive, "-C", &text(to)]);
-    let mut roots = to.read_dir().expect("readable");
-    let root = roots.next().expect("a root folder").expect("readable");
-    assert!(roots.next().is_none());
-    root.path()
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status();
-    assert!(
-        status.expect("it runs").success(),
-        "{program} {arguments:?}"
-    );
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("UTF-8").to_owned()
-}
+use support::{
+    Machine, Run, directories, finish,
+    listed::export_listed,
+    programs::{run, text, unpack},
+    restic::Restic,
+};
 
 fn json(run: Run) -> Value {
     run.exits(0).json()
@@ -135,7 +86,7 @@ fn every_verb_reads_an_unpacked_archive_as_the_archive() {
 #[test]
 fn a_directory_comes_back_out_of_an_unpacked_archive() {
     for is_listed in [false, true] {
-        let machine = machine();
+        let machine = directories::data_and_page();
         let most = if is_listed { 0 } else { 10_000 };
         let archive = export_listed(&machine, "a.tar.gz", most);
         let folder = unpack(&archive, &machine.path("unpacked"));
@@ -143,9 +94,7 @@ fn a_directory_comes_back_out_of_an_unpacked_archive() {
         symlink("a/x", folder.join("data/to")).expect("a link");
         fs::create_dir_all(folder.join("data/empty")).expect("made");
         let out = [archive, text(&folder)].map(|from| {
-            let other = Machine::empty();
-            other.write("etc/config.toml", DIRECTORY, 0o600);
-            fs::create_dir_all(other.path("srv")).expect("made");
+            let other = directories::without_data_and_page();
             other.run(&["import", &from]).exits(0);
             support::tree(&other.path("srv"))
         });
@@ -238,7 +187,7 @@ const CASES: [Case; 15] = [
 #[test]
 fn each_fault_of_an_unpacked_archive_is_named_and_changes_nothing() {
     for is_listed in [false, true] {
-        let machine = machine();
+        let machine = directories::data_and_page();
         let archive = export_listed(&machine, "a.tar.gz", if is_listed { 0 } else { 10_000 });
         machine.write("srv/page", "another", 0o644);
         let before = support::tree(&machine.path("srv"));
@@ -262,7 +211,7 @@ fn each_fault_of_an_unpacked_archive_is_named_and_changes_nothing() {
 
 #[test]
 fn an_unpacked_archive_of_a_later_version_is_refused_as_such() {
-    let machine = machine();
+    let machine = directories::data_and_page();
     let archive = machine.export("a.tar.gz");
     let folder = unpack(&archive, &machine.path("unpacked"));
     let manifest = folder.join("manifest.json");
@@ -279,7 +228,7 @@ fn an_unpacked_archive_of_a_later_version_is_refused_as_such() {
 
 #[test]
 fn folders_that_are_no_unpacked_archives_stay_what_they_are() {
-    let machine = machine();
+    let machine = directories::data_and_page();
     machine.export("x-20260101-000000.tar.gz");
     let folder = text(&machine.path("out"));
     let says = |verb: &str| {
@@ -303,8 +252,60 @@ fn folders_that_are_no_unpacked_archives_stay_what_they_are() {
 }
 
 #[test]
+fn an_unpacked_archive_is_not_a_destination() {
+    let machine = directories::data_and_page();
+    let archive = machine.export("a.tar.gz");
+    let folder = unpack(&archive, &machine.path("unpacked"));
+    let (shown, before) = (text(&folder), support::tree(&folder));
+    let slash = format!("{shown}/");
+    let named = format!("{shown}/b.tar.gz");
+    let config = machine.read("etc/config.toml");
+    let config = String::from_utf8(config).expect("UTF-8");
+    let config = format!("{config}[backup.destinations.one]\nurl = \"{shown}\"\n");
+    machine.write("etc/config.toml", config, 0o600);
+    for arguments in [
+        &["list", &shown][..],
+        &["list", "@one"],
+        &["check", &shown],
+        &["prune", &slash, "--yes"],
+        &["export", &slash],
+        &["export", &shown],
+        &["export", &named],
+        &["copy", &archive, &slash],
+        &["import", "@one/latest"],
+    ] {
+        machine
+            .run(arguments)
+            .exits(2)
+            .says(" is an unpacked archive, not a destination")
+            .says("`hookshot inspect ");
+        assert_eq!(support::tree(&folder), before, "{arguments:?}");
+    }
+    // Another output still gets its archive.
+    let other = text(&machine.path("out/c.tar.gz"));
+    machine
+        .run(&["export", &other, "@one"])
+        .exits(17)
+        .says(" is an unpacked archive, not a destination");
+    machine.run(&["verify", &other, &shown]).exits(0);
+    let tested = json(machine.run(&["--json", "key", "test", &shown]));
+    assert_eq!(
+        (
+            &tested["archives"][0]["archive"],
+            &tested["archives"][0]["sealed"]
+        ),
+        (&Value::from(shown.as_str()), &Value::from(false))
+    );
+    // Archives that lie there already are not lost to the next night.
+    fs::copy(&archive, folder.join("x-20260101-000000.tar.gz")).expect("copied");
+    let listed = json(machine.run(&["--json", "list", &shown]));
+    assert_eq!(listed["archives"].as_array().map(Vec::len), Some(1));
+    machine.run(&["export", &slash]).exits(0);
+}
+
+#[test]
 fn a_checkout_of_git_is_an_unpacked_archive() {
-    let machine = machine();
+    let machine = directories::data_and_page();
     let archive = machine.export("a.tar.gz");
     let folder = unpack(&archive, &machine.path("unpacked"));
     let git = |folder: &Path, arguments: &[&str]| {
@@ -340,22 +341,16 @@ fn a_checkout_of_git_is_an_unpacked_archive() {
 
 #[test]
 fn what_restic_restores_is_an_unpacked_archive() {
-    if Command::new("restic").arg("version").output().is_err() {
-        println!("skipped: restic is missing");
+    let Some(restic) = Restic::of_the_system() else {
         return;
-    }
-    let machine = machine();
+    };
+    let machine = directories::data_and_page();
     let archive = machine.export("a.tar.gz");
     let folder = unpack(&archive, &machine.path("unpacked"));
     let restic = |arguments: &[&str]| {
-        let run = Command::new("restic")
-            .args(arguments)
-            .current_dir(machine.path("unpacked"))
-            .env("RESTIC_REPOSITORY", machine.path("repository"))
-            .env("RESTIC_PASSWORD", "secret")
-            .env("RESTIC_CACHE_DIR", machine.path("cache"))
-            .output();
-        assert!(run.expect("restic runs").status.success(), "{arguments:?}");
+        let mut command = restic.command(&machine.path("repository"), arguments);
+        command.current_dir(machine.path("unpacked"));
+        finish(command, b"").exits(0);
     };
     let name = folder.file_name().and_then(OsStr::to_str).expect("UTF-8");
     restic(&["init"]);
@@ -375,7 +370,7 @@ fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
         println!("skipped: another user is needed, and this is not root");
         return;
     }
-    let machine = machine();
+    let machine = directories::data_and_page();
     let archive = machine.export("a.tar.gz");
     let folder = unpack(&archive, &machine.path("unpacked"));
     run("chmod", &["-R", "a+rX", &text(&machine.path(""))]);
@@ -395,7 +390,7 @@ fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
 #[test]
 fn the_copy_of_an_unpacked_archive_is_the_archive_again_byte_by_byte() {
     for is_listed in [false, true] {
-        let machine = machine();
+        let machine = directories::data_and_page();
         machine.write("srv/data/large", vec![7; 3 << 20], 0o600);
         let archive = export_listed(&machine, "a.tar.gz", if is_listed { 0 } else { 10_000 });
         let folder = unpack(&archive, &machine.path("unpacked"));
@@ -430,7 +425,7 @@ fn the_copy_of_an_unpacked_archive_is_the_archive_again_byte_by_byte() {
 
 #[test]
 fn the_copy_of_an_archive_of_version_1_0_has_the_attributes_of_its_files() {
-    let machine = machine();
+    let machine = directories::data_and_page();
     let folder = machine.path("unpacked/state-1");
     fs::create_dir_all(&folder).expect("made");
     let content = "color = blue\n";

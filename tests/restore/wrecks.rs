@@ -7,18 +7,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Machine, finish, is_root, upgraded::Upgraded};
-
-const QUICK: &str = "health_timeout = \"3s\"\nhealthy_for = \"0s\"\n";
-
-fn line(script: &str) -> [&str; 5] {
-    ["protect", "--", "sh", "-c", script]
-}
+use support::{
+    Machine, archives_in, finish, is_root, signals,
+    upgraded::{QUICK, Upgraded, protected},
+};
 
 /// Configures two destinations, and returns their folders.
 fn two_destinations(service: &Upgraded, further: &str) -> [PathBuf; 2] {
@@ -32,13 +26,6 @@ fn two_destinations(service: &Upgraded, further: &str) -> [PathBuf; 2] {
         QUICK,
     );
     folders
-}
-
-fn archives(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder").flatten();
-    let paths = entries.map(|entry| entry.path());
-    let ours = paths.filter(|path| path.extension().is_some_and(|ending| ending == "gz"));
-    ours.collect()
 }
 
 fn is_alive(pid: &Path) -> bool {
@@ -62,13 +49,11 @@ fn processes_that_the_command_left_do_not_write_on() {
         until [ -s {kept_pid} ]; do sleep 0.05; done
         exit 7"
     );
-    let report = service.json(&line(&script), 20);
+    let report = service.json(&protected(&script), 20);
     assert_eq!(report["state"], "rolled_back", "{report}");
     assert_eq!(service.read("files/one"), "one");
     assert!(service.is_healthy() && is_alive(&kept));
-    let pid = fs::read_to_string(&kept).expect("a number");
-    let pid = Pid::from_raw(pid.trim().parse().expect("a number"));
-    kill(pid, Signal::SIGKILL).expect("sent");
+    signals::send_to_written(Signal::SIGKILL, &kept);
     assert_eq!(service.read("files/one"), "one");
 }
 
@@ -87,13 +72,13 @@ fn another_destination_serves_if_the_first_one_lost_the_archive() {
             "echo other > {}/files/one; {script}",
             service.folder().display()
         );
-        let run = finish(service.command(&line(&script)), b"").exits(20);
+        let run = finish(service.command(&protected(&script)), b"").exits(20);
         run.says("@one/app-")
             .says(" does not serve a rollback: ")
             .says("the state of before is back, from @two/app-");
         assert_eq!(service.read("files/one"), "one");
     }
-    assert!(!archives(&two).is_empty() && service.is_healthy());
+    assert!(!archives_in(&two).is_empty() && service.is_healthy());
 }
 
 #[test]
@@ -119,7 +104,7 @@ fn another_archive_of_the_same_name_is_not_taken_and_the_next_hookshot_says_so()
         other = other.display(),
         config = config.display(),
     );
-    let report = service.json(&line(&script), 13);
+    let report = service.json(&protected(&script), 13);
     assert_eq!(report["state"], "kept", "{report}");
     let message = report["error"]["message"].as_str().expect("a message");
     assert!(
@@ -162,14 +147,14 @@ fn no_policy_removes_the_archive_while_the_command_runs() {
         echo other > {}/files/one; exit 7",
         service.folder().display()
     );
-    let report = service.json(&line(&script), 20);
+    let report = service.json(&protected(&script), 20);
     assert_eq!(report["command"]["exit_code"], 7, "{report}");
     assert_eq!(service.read("files/one"), "one");
     let kept = report["archive"].as_str().expect("an archive");
     let kept = kept.rsplit('/').next().expect("a name");
     for folder in [one, two] {
         // That of before, and the newest one.
-        assert_eq!(archives(&folder).len(), 2);
+        assert_eq!(archives_in(&folder).len(), 2);
         assert!(folder.join(kept).exists());
     }
     let listed = service.json(&["list", "@one"], 0);
@@ -190,14 +175,17 @@ fn a_destination_whose_secret_is_missing_keeps_none_from_the_upgrade_and_is_said
         ),
         QUICK,
     );
-    let report = service.json(&line("true"), 3);
+    let report = service.json(&protected("true"), 3);
     assert_eq!(report["state"], "kept", "{report}");
     let message = report["error"]["message"].as_str().expect("a message");
     assert!(
         message.starts_with("far does not hold the archive: "),
         "{message}"
     );
-    assert_eq!(service.json(&line("exit 7"), 20)["state"], "rolled_back");
+    assert_eq!(
+        service.json(&protected("exit 7"), 20)["state"],
+        "rolled_back"
+    );
 }
 
 #[test]
@@ -209,17 +197,10 @@ fn no_signal_ends_the_way_back() {
         stopping.display(),
         service.line("stop")
     );
-    service.configure_with(
-        "",
-        &format!(
-            "stop = '{stop}'\nstart = '{}'\nhealth = '{}'\n{QUICK}",
-            service.line("start"),
-            service.url()
-        ),
-    );
+    service.configure_lines(&stop, &service.line("start"), QUICK);
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let script = format!("echo other > {}/files/one; exit 7", data.display());
-        let mut command = service.command(&line(&script));
+        let mut command = service.command(&protected(&script));
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -228,8 +209,7 @@ fn no_signal_ends_the_way_back() {
         while !stopping.exists() {
             std::thread::yield_now();
         }
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
-        kill(pid, signal).expect("sent");
+        signals::send(signal, &child);
         let output = child.wait_with_output().expect("an end");
         assert_eq!(output.status.code(), Some(20), "{output:?}");
         assert_eq!(service.read("files/one"), "one");
@@ -245,19 +225,12 @@ fn no_signal_ends_the_way_back() {
 fn a_service_that_ends_after_its_stop_is_waited_for() {
     let service = Upgraded::started();
     let stop = format!("(sleep 2; {}) >/dev/null 2>&1 &", service.line("stop"));
-    service.configure_with(
-        "",
-        &format!(
-            "stop = '{stop}'\nstart = '{}'\nhealth = '{}'\n{QUICK}",
-            service.line("start"),
-            service.url()
-        ),
-    );
+    service.configure_lines(&stop, &service.line("start"), QUICK);
     let script = format!(
         "echo other > {}/files/one; exit 7",
         service.folder().display()
     );
-    let report = service.json(&line(&script), 20);
+    let report = service.json(&protected(&script), 20);
     assert_eq!(report["state"], "rolled_back", "{report}");
     assert_eq!(
         (

@@ -6,6 +6,7 @@
 
 use support::finish;
 
+mod deliveries;
 mod directories;
 mod injection;
 mod scenario;

@@ -11,6 +11,7 @@ mod apps;
 mod bulk;
 mod crash;
 mod live;
+mod repositories;
 mod sqlite;
 mod system;
 mod torture;

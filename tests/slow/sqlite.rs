@@ -19,6 +19,7 @@ use std::{
 
 use hookshot::{
     error::{Failure, Kind},
+    model::copy_form::CopyForm,
     source::{
         sqlite::{SqliteContext, active, companions, holders, judge, snapshot},
         staged::Staged,
@@ -142,7 +143,7 @@ impl Place {
             patience: Duration::from_secs(30),
         };
         let name = "app.db".parse().expect("a name");
-        let result = snapshot::take(&self.database(), &name, &caller);
+        let result = snapshot::take(&self.database(), &name, CopyForm::Compact, &caller);
         assert_eq!(
             self.scratch.path().read_dir().expect("readable").count(),
             0,
@@ -347,7 +348,7 @@ fn a_service_that_keeps_its_database_to_itself_is_named() {
         };
         let before = place.listing();
         let name = "app.db".parse().expect("a name");
-        let error = snapshot::take(&place.database(), &name, &caller)
+        let error = snapshot::take(&place.database(), &name, CopyForm::Compact, &caller)
             .err()
             .expect("locked");
         let failure = Failure::of(&error);

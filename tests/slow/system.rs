@@ -1,6 +1,6 @@
 //! Tests that need a system around the binary: full disks, other users, signals, other hookshots, other file systems.
 
-use support::{Machine, Mounted, SECRET, finish, is_root, tree};
+use support::{Machine, Mounted, SECRET, finish, is_root, signals, tree};
 
 use std::{
     fs,
@@ -13,10 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 /// Bytes that do not shrink.
 fn noise(count: usize) -> Vec<u8> {
@@ -346,7 +343,7 @@ fn a_signal_ends_the_work_and_leaves_nothing() {
             .expect("a pipe")
             .write_all(&archive[..archive.len() / 2])
             .expect("fed");
-        kill(Pid::from_raw(import.id() as i32), signal).expect("sent");
+        signals::send(signal, &import);
         assert_eq!(import.wait().expect("an end").code(), Some(code));
         let mut said = String::new();
         import
@@ -420,7 +417,7 @@ fn a_fifo_that_nobody_writes_to_is_waited_for_and_left_at_a_signal() {
         {
             std::thread::yield_now();
         }
-        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("sent");
+        signals::send(Signal::SIGTERM, &child);
         assert_eq!(child.wait().expect("an end").code(), Some(143), "{verb:?}");
         assert_eq!(machine.state(), before);
         // And with a writer it is an archive like any other.

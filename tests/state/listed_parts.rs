@@ -2,7 +2,7 @@
 //! is nothing but a map.
 
 use support::{
-    Machine,
+    directories,
     listed::{choices, context, export_listed},
 };
 
@@ -77,15 +77,6 @@ fn entry(path: &[u8]) -> EntryName {
         .0
 }
 
-/// A machine whose only source is the directory `data/files`.
-fn machine() -> Machine {
-    let machine = Machine::empty();
-    let text = "[backup]\ninclude_config = false\n\n[[backup.sources]]\nname = \"files\"\n\
-        kind = \"directory\"\npath = \"../data/files\"\n";
-    machine.write("etc/config.toml", text, 0o600);
-    machine
-}
-
 /// Puts these parts in the place of those that are there.
 fn build(top: &Path, parts: &Parts) {
     if top.exists() {
@@ -129,7 +120,7 @@ proptest! {
 
     #[test]
     fn a_comparison_is_the_same_with_listings_and_without(here in parts(), there in parts()) {
-        let machine = machine();
+        let machine = directories::only_files();
         let top = machine.path("data/files");
         let export = |name: &str, most: u64| ArchiveInput::File(export_listed(&machine, name, most).into());
         build(&top, &there);
@@ -160,7 +151,7 @@ proptest! {
 
     #[test]
     fn every_file_of_a_listing_can_be_extracted_by_its_name(there in parts()) {
-        let machine = machine();
+        let machine = directories::only_files();
         build(&machine.path("data/files"), &there);
         let archive = ArchiveInput::File(PathBuf::from(export_listed(&machine, "a.tar.gz", 0)));
         let context = context(&machine, 0);

@@ -17,6 +17,7 @@ mod links;
 mod listed_parts;
 mod many_files;
 mod movement;
+mod page_exact;
 mod prepare;
 mod redb;
 mod same_rows;

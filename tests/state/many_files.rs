@@ -1,6 +1,6 @@
 //! Directories of many files through the real binary: their records are in a listing.
 
-use support::{Machine, bounds::limited, finish};
+use support::{Machine, bounds::limited, directories, finish};
 
 use std::{
     fs,
@@ -16,15 +16,6 @@ const LISTED: usize = 10_001;
 
 /// The memory that each verb may write to.
 const MEMORY: &str = "--data=100663296";
-
-/// A machine whose only source is the directory `data/files`.
-fn machine() -> Machine {
-    let machine = Machine::empty();
-    let text = "[backup]\ninclude_config = false\n\n[[backup.sources]]\nname = \"files\"\n\
-        kind = \"directory\"\npath = \"../data/files\"\n";
-    machine.write("etc/config.toml", text, 0o600);
-    machine
-}
 
 /// Makes `count` files of up to `most` bytes in folders of 200, of content that hardly shrinks.
 fn fill(folder: &Path, count: usize, most: usize) {
@@ -69,7 +60,7 @@ fn entry<'a>(report: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn tar_jq_and_sha256sum_read_a_listing_and_a_packed_folder_is_an_archive_again() {
-    let machine = machine();
+    let machine = directories::only_files();
     let files = machine.path("data/files");
     fill(&files, LISTED, 100);
     fs::write(files.join("a-b"), "1").expect("a file");
@@ -102,7 +93,7 @@ fn tar_jq_and_sha256sum_read_a_listing_and_a_packed_folder_is_an_archive_again()
             report.exits(0).json()["entries"].as_array().map(Vec::len),
             Some(10_006)
         );
-        let other = self::machine();
+        let other = directories::only_files();
         let path = machine.path("out").join(packed);
         other
             .run(&["import", path.to_str().expect("UTF-8")])
@@ -119,7 +110,7 @@ fn tar_jq_and_sha256sum_read_a_listing_and_a_packed_folder_is_an_archive_again()
 
 #[test]
 fn a_comparison_names_each_part_of_a_listed_directory_in_the_order_of_the_listing() {
-    let machine = machine();
+    let machine = directories::only_files();
     let files = machine.path("data/files");
     fill(&files, LISTED, 50);
     for (name, text) in [
@@ -182,7 +173,7 @@ fn a_comparison_names_each_part_of_a_listed_directory_in_the_order_of_the_listin
 
 #[test]
 fn single_files_come_out_of_a_listed_directory_through_the_index_and_without_it() {
-    let machine = machine();
+    let machine = directories::only_files();
     let files = machine.path("data/files");
     fill(&files, LISTED, 4000);
     fs::create_dir(files.join("empty")).expect("a folder");
@@ -250,7 +241,7 @@ fn single_files_come_out_of_a_listed_directory_through_the_index_and_without_it(
 
 #[test]
 fn inspect_and_verify_count_a_listed_directory_and_look_into_its_databases() {
-    let machine = machine();
+    let machine = directories::only_files();
     let files = machine.path("data/files");
     fill(&files, LISTED, 10);
     let database = rusqlite::Connection::open(files.join("app.db")).expect("a database");
@@ -289,7 +280,7 @@ fn inspect_and_verify_count_a_listed_directory_and_look_into_its_databases() {
 
 #[test]
 fn torn_and_lost_files_of_a_listed_directory_are_known_without_its_listing() {
-    let machine = machine();
+    let machine = directories::only_files();
     let files = machine.path("data/files");
     let config = fs::read_to_string(machine.path("etc/config.toml")).expect("it");
     let destination = "[backup.destinations.local]\nurl = \"../out/kept\"\n\n[[";
@@ -334,7 +325,7 @@ fn torn_and_lost_files_of_a_listed_directory_are_known_without_its_listing() {
 
 #[test]
 fn a_source_behind_a_link_of_a_listed_directory_comes_back_where_the_link_leads() {
-    let machine = machine();
+    let machine = directories::only_files();
     let config = fs::read_to_string(machine.path("etc/config.toml")).expect("it");
     let more = "links = \"all\"\n\n[[backup.sources]]\nname = \"key\"\nkind = \"file\"\n\
         path = \"../data/files/key\"\n";
@@ -356,7 +347,7 @@ fn a_source_behind_a_link_of_a_listed_directory_comes_back_where_the_link_leads(
 
 #[test]
 fn a_listed_directory_of_a_pattern_comes_back_although_it_is_lost() {
-    let machine = machine();
+    let machine = directories::only_files();
     let text = "[backup]\ninclude_config = false\n\n[[backup.sources]]\nname = \"site-*\"\n\
         kind = \"directory\"\npath = \"../data/sites/*\"\n";
     machine.write("etc/config.toml", text, 0o600);
@@ -372,9 +363,9 @@ fn a_listed_directory_of_a_pattern_comes_back_although_it_is_lost() {
 
 #[test]
 fn every_verb_handles_a_hundred_thousand_files_within_96_mib() {
-    let machine = machine();
+    let machine = directories::only_files();
     fill(&machine.path("data/files"), 100_000, 4096);
-    let other = self::machine();
+    let other = directories::only_files();
     let bounded = |machine: &Machine, arguments: &[&str], code: i32| {
         let mut command = machine.command();
         command.args(["--threads", "2", "--quiet"]).args(arguments);

@@ -1,6 +1,6 @@
 //! Commands around an export, and the order in which sources are read, through the real binary.
 
-use support::Machine;
+use support::{Machine, signals};
 
 use std::{
     fs,
@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 /// A machine whose state is a folder with a document; `more` stands under `[backup]`, `source` in the folder's section.
 fn machine(more: &str, source: &str) -> Machine {
@@ -161,8 +158,7 @@ fn a_signal_does_not_keep_the_cleanup_from_running() {
     let source = format!("cleanup = \"{}\"\n{SLOW}", note("docs-work"));
     let machine = machine(&more, &source);
     let mut child = begin(&machine, "slow");
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
-    kill(pid, Signal::SIGTERM).expect("sent");
+    signals::send(Signal::SIGTERM, &child);
     let status = child.wait().expect("ended");
     assert_eq!(status.code(), Some(143));
     // The folder was not prepared yet: commands come first.
@@ -239,8 +235,7 @@ fn a_command_that_a_killed_export_left_is_ended_before_the_cleanup() {
             run.says(&format!("A command of {at} still ran"));
             assert!(!is_alive(&pid), "it goes on");
             assert!(is_alive(&daemon), "{at}: a daemon is not ours to end");
-            let number = daemon.trim().parse().expect("a number");
-            kill(Pid::from_raw(number), Signal::SIGKILL).expect("ended");
+            signals::send_to_written(Signal::SIGKILL, &machine.path("tmp/daemon"));
             let expected: &[&str] = match has_cleanup {
                 true => &["rest", "work", "work"],
                 false => &["rest"],

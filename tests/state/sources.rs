@@ -1,6 +1,6 @@
 //! Services that say themselves what their state consists of, through the real binary.
 
-use support::{self, Machine};
+use support::{self, Machine, signals};
 
 use std::{
     fs,
@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -287,8 +284,7 @@ fn an_import_that_dies_in_its_command_is_finished_and_says_what_is_open() {
         assert!(import.try_wait().expect("a child").is_none(), "it ended");
         std::thread::yield_now();
     }
-    let pid = Pid::from_raw(i32::try_from(import.id()).expect("a number"));
-    kill(pid, Signal::SIGKILL).expect("killed");
+    signals::send(Signal::SIGKILL, &import);
     import.wait().expect("gone");
     let run = machine.run(&["inspect", "a.tar.gz"]).exits(0);
     assert!(

@@ -47,6 +47,8 @@ fn archives_are_created_proven_and_read(store: &dyn Store, proofs: Proofs) {
     assert!(store.find("small").expect("an answer").is_none());
     let error = store.open("small").err().expect("it is not there");
     assert_eq!(kind(&error), Kind::NotFound, "{error:#}");
+    let error = store.read("small", 1 << 20).expect_err("it is not there");
+    assert_eq!(kind(&error), Kind::NotFound, "{error:#}");
     store.remove("small").expect("nothing to remove");
 
     // Nothing, a little, exactly one part, exactly two, and more parts than go at once.
@@ -70,6 +72,12 @@ fn archives_are_created_proven_and_read(store: &dyn Store, proofs: Proofs) {
         assert_eq!((found.name.as_str(), found.size_bytes), (name, size as u64));
         assert!(found.modified.is_some());
         assert!(content(store, name).expect("read") == sent, "{name}");
+        let most = size as u64;
+        assert!(store.read(name, most).expect("read") == sent, "{name}");
+        if size > 0 {
+            let error = store.read(name, most - 1).expect_err("too large");
+            assert_eq!(kind(&error), Kind::Refused, "{name}: {error:#}");
+        }
     }
     assert_eq!(names(store), ["empty", "large", "one", "small", "two"]);
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, process::Command};
 
 use serde_json::Value;
-use support::{Machine, Run, finish, program, servers::Moto, service::write};
+use support::{Machine, Run, clock, finish, program, servers::Moto, service::write};
 
 /// A configuration of the service `app` that backs up to the bucket.
 fn configure(machine: &Machine, app: &str, store: &Moto, further: &str) {
@@ -20,8 +20,8 @@ fn configure(machine: &Machine, app: &str, store: &Moto, further: &str) {
 }
 
 fn backup(machine: &Machine, app: &str, moment: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("faketime");
-    command.args(["-f", moment]).arg(program());
+    let mut command = Command::new(program());
+    clock::set(&mut command, moment);
     command.args(["--json", "--config"]);
     command.arg(machine.path(&format!("etc/{app}/config.toml")));
     command.arg("backup").args(arguments).env("TZ", "UTC");

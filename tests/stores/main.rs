@@ -6,12 +6,15 @@
     reason = "tests may do what hookshot may not, and say what they leave out"
 )]
 
+mod append_only;
 mod at_once;
 mod conformance;
 mod copy;
 mod credentials;
+mod destinations;
 mod endless;
 mod faults;
+mod known_states;
 mod latest;
 mod leftovers;
 mod machines;
@@ -25,6 +28,14 @@ mod processes;
 mod prune;
 mod quirks;
 mod real_stores;
+mod repositories;
+mod repository;
+mod repository_cache;
+mod repository_care;
+mod repository_init;
+mod repository_keys;
+mod repository_requests;
+mod repository_states;
 mod retention;
 mod secrets;
 mod sftp;

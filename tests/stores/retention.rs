@@ -1,11 +1,6 @@
 //! Retention keeps what restic's rules keep: by a table of what its manual says, and by asking restic.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use chrono::{DateTime, Utc};
 use hookshot::model::{
@@ -13,7 +8,7 @@ use hookshot::model::{
     retention::{Archive, Counts, Judged, Policy, Reason, Standing, Verdict, Zone, judge},
 };
 use serde_json::Value;
-use tempfile::TempDir;
+use support::{Machine, finish, restic::Restic, vaults::with_vault};
 
 /// A policy in the words of restic's options: `daily 7 within 30d`.
 fn policy(words: &str, zone: Zone) -> Policy {
@@ -42,6 +37,7 @@ fn archive(time: DateTime<Utc>) -> Archive {
         number: 0,
         standing: Standing::Good,
         mark: None,
+        arrival: None,
     }
 }
 
@@ -233,6 +229,7 @@ fn the_example_in_the_documents_is_what_comes_out() {
             number: order.number,
             standing,
             mark: None,
+            arrival: None,
         }
     });
     let now = "2026-11-21T06:00:00Z".parse().expect("a time");
@@ -294,37 +291,27 @@ const POLICIES: [&str; 9] = [
     "last 2 daily 3 weekly 5 monthly 4 yearly 2 within 6h",
 ];
 
-/// A restic repository in a folder of its own.
+/// A repository in a folder of its own. It is hookshot's: one of restic's own takes half a second of each run to open.
 struct Repository {
-    folder: TempDir,
+    machine: Machine,
+    restic: Restic,
 }
 
 impl Repository {
-    fn create() -> Repository {
-        let folder = TempDir::new().expect("a folder");
-        fs::write(folder.path().join("file"), "tiny").expect("written");
-        let repository = Repository { folder };
-        repository.restic(Zone::UTC, &["init"]);
-        repository
+    fn create(restic: Restic) -> Repository {
+        let machine = with_vault("");
+        machine.write("data/file", "tiny", 0o600);
+        Repository { machine, restic }
     }
 
     fn restic(&self, zone: Zone, arguments: &[&str]) -> Vec<u8> {
-        let output = Command::new("restic")
-            .args(["--no-cache", "--quiet"])
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").expect("a path"))
-            .env("HOME", self.folder.path())
-            .env("TZ", zone.name())
-            .env("RESTIC_REPOSITORY", "repository")
-            .env("RESTIC_PASSWORD", "only for this test")
-            .stdin(Stdio::null())
-            .output()
-            .expect("restic");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        output.stdout
+        let repository = self.machine.path("vault");
+        let mut command = self.restic.command(&repository, arguments);
+        command.arg("--quiet").env("TZ", zone.name());
+        command
+            .current_dir(self.machine.path("data"))
+            .env("HOME", self.machine.path("tmp"));
+        finish(command, b"").exits(0).stdout
     }
 
     /// The times of what restic would keep and remove; each zone is a host.
@@ -354,24 +341,6 @@ fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().expect("a time").parse().expect("a time")
 }
 
-/// Returns true if restic keeps the oldest snapshot while counts remain, as it does from 0.16 on. `None` without
-/// restic, which is said, and fails the test if `HOOKSHOT_TESTS_COMPLETE` is set.
-fn restic_keeps_the_oldest() -> Option<bool> {
-    let is_complete = std::env::var_os("HOOKSHOT_TESTS_COMPLETE").is_some();
-    let version = Command::new("restic").arg("version").output();
-    let version = match version {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => {
-            assert!(!is_complete, "restic: {error}");
-            eprintln!("left out: restic is not installed ({error}); tests/run installs it");
-            return None;
-        }
-    };
-    let numbers = version.split([' ', '.']).skip(1).map(str::parse);
-    let numbers: Vec<u32> = numbers.map_while(Result::ok).collect();
-    Some(numbers.as_slice() >= [0, 16].as_slice())
-}
-
 /// The zones that this machine knows; a restic that does not know a zone takes UTC for it.
 fn zones() -> Vec<Zone> {
     let zones = ["Europe/Berlin", "America/New_York"]
@@ -392,10 +361,17 @@ fn zones() -> Vec<Zone> {
 
 #[test]
 fn restic_itself_keeps_and_removes_the_same() {
-    let Some(keeps_the_oldest) = restic_keeps_the_oldest() else {
+    let Some(restic) = Restic::of_the_system() else {
         return;
     };
-    let repository = Repository::create();
+    // From 0.16 on restic keeps the oldest snapshot while counts remain.
+    let numbers: Vec<u32> = restic
+        .version
+        .split('.')
+        .map_while(|number| number.parse().ok())
+        .collect();
+    let keeps_the_oldest = numbers.as_slice() >= [0, 16].as_slice();
+    let repository = Repository::create(restic);
     let now = "2030-01-01T00:00:00Z".parse().expect("a time");
     for zone in zones() {
         for wall in WALL_TIMES {

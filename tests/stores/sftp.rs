@@ -22,8 +22,8 @@ use support::{
 /// OpenSSH's server as a program.
 const SFTP_SERVER: &str = "/usr/lib/openssh/sftp-server";
 /// crypt(3) of `PASSWORD`.
-const PASSWORD: &str = "correct horse";
-const CRYPTED: &str = "$6$hookshot$5ds/lF1rhW19VWH2C4wOQ.z7FCB0Y6u/rFIqChBXsdvZjA5o.r/BRDzjSOkI4joUbf8tF3gHBIB0gpZK04q9r/";
+const PASSWORD: &str = "battery staple";
+const CRYPTED: &str = "$6$hookshot$2cGRpfHGkNU7n.YqQpjERcIpvl4EHVJJZt4zYT/bTir03B.k.E1o73UDFdk.XboMNmzWsCecYBkWe.ZOtqI6u0";
 
 /// Notes the offset of each write, and passes everything on.
 const RECORDER: &str = r#"

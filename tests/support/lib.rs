@@ -7,7 +7,10 @@
 )]
 
 pub mod bounds;
+pub mod clock;
+pub mod counting;
 pub mod deflate;
+pub mod directories;
 pub mod forge;
 pub mod holders;
 pub mod invariant;
@@ -15,16 +18,20 @@ pub mod listed;
 pub mod machine;
 pub mod mounts;
 pub mod postgres;
+pub mod programs;
+pub mod restic;
 pub mod servers;
 pub mod service;
+pub mod signals;
 pub mod sqlite_invariant;
 pub mod trees;
 pub mod upgraded;
+pub mod vaults;
 
 use std::{env, path::PathBuf};
 
 pub use holders::{Holder, run_holder};
-pub use machine::{Content, Machine, Run, SECRET, Targets, Tree, finish, tree};
+pub use machine::{Content, Machine, Run, SECRET, Targets, Tree, archives_in, finish, tree};
 pub use mounts::{Mounted, is_root};
 
 /// Returns the folder that Cargo builds into, `target/debug` unless told otherwise: test programs and examples lie one

@@ -241,11 +241,14 @@ impl Machine {
             "HOOKSHOT_VERBOSE",
             "HOOKSHOT_QUIET",
             "HOOKSHOT_LOG_FORMAT",
+            "HOOKSHOT_NO_CACHE",
+            "CACHE_DIRECTORY",
         ] {
             command.env_remove(variable);
         }
         command
             .env("TMPDIR", self.path("tmp"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .current_dir(self.path("out"));
         command
     }
@@ -337,6 +340,15 @@ pub fn finish(mut command: Command, input: &[u8]) -> Run {
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Returns the names of the plain archives in a folder, in order. A missing folder has none.
+pub fn archives_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".tar.gz")).collect();
+    names.sort();
+    names
 }
 
 /// Every file and folder below `folder`, by path relative to it.

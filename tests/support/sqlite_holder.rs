@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use hookshot::model::copy_form::CopyForm;
 use rusqlite::Connection;
 
 use support::sqlite_invariant as invariant;
@@ -129,7 +130,7 @@ fn snapshot(path: &Path, scratch: &Path) {
         scratch,
         patience: Duration::from_secs(10),
     };
-    match hookshot::source::sqlite::snapshot::take(path, &name, &caller) {
+    match hookshot::source::sqlite::snapshot::take(path, &name, CopyForm::Compact, &caller) {
         Ok(staged) => println!("{}", staged.record.snapshot.expect("a description")),
         Err(error) => println!("{error:#}"),
     }

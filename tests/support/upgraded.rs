@@ -22,6 +22,14 @@ pub struct Upgraded {
 /// The service's own keys under `[backup]`, with this health timeout.
 const TIMES: &str = "health_timeout = \"20s\"\nhealthy_for = \"0s\"\n";
 
+/// The same with a timeout for services that do not become healthy.
+pub const QUICK: &str = "health_timeout = \"3s\"\nhealthy_for = \"0s\"\n";
+
+/// Returns the arguments that protect a line of the shell.
+pub fn protected(line: &str) -> [&str; 5] {
+    ["protect", "--", "sh", "-c", line]
+}
+
 impl Upgraded {
     /// A service whose program knows schema 1, started.
     pub fn started() -> Upgraded {
@@ -88,13 +96,18 @@ impl Upgraded {
     /// Writes the configuration: with further keys under `[backup]`, and with these times or other keys under
     /// `[backup.import]`.
     pub fn configure(&self, further: &str, import: &str) {
-        let control = format!(
-            "stop = '{}'\nstart = '{}'\nhealth = '{}'\n{import}",
-            self.line("stop"),
-            self.line("start"),
-            self.url()
-        );
+        let control = self.control_by(&self.line("stop"), &self.line("start"), import);
         self.configure_with(further, &control);
+    }
+
+    /// Writes the configuration with these lines in place of those that stop and start the service.
+    pub fn configure_lines(&self, stop: &str, start: &str, import: &str) {
+        self.configure_with("", &self.control_by(stop, start, import));
+    }
+
+    fn control_by(&self, stop: &str, start: &str, import: &str) -> String {
+        let url = self.url();
+        format!("stop = '{stop}'\nstart = '{start}'\nhealth = '{url}'\n{import}")
     }
 
     /// Writes the configuration with these keys under `[backup.import]`. Archives leave it out unless `further` says

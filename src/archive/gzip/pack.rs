@@ -30,6 +30,11 @@ impl Level {
         filled: 5,
         shared: 6,
     };
+    /// No compression: stored blocks.
+    pub const STORED: Level = Level {
+        filled: 0,
+        shared: 0,
+    };
     /// The smallest result.
     pub const MAX: u8 = 12;
 
@@ -239,6 +244,7 @@ struct Packer {
     shared: Compressor,
     quick: Compressor,
     store: Compressor,
+    level: Level,
     buffer: Vec<u8>,
     /// The compressed form of a full block of zeros, once there was one: files have holes.
     zeros: Option<Vec<u8>>,
@@ -253,6 +259,7 @@ impl Packer {
             shared: compressor(level.shared),
             quick: compressor(1),
             store: compressor(0),
+            level,
             buffer: Vec::new(),
             zeros: None,
         }
@@ -290,7 +297,7 @@ impl Packer {
     }
 
     fn deflate(&mut self, block: &[u8], owner: BlockSpan) -> io::Result<Vec<u8>> {
-        if self.may_shrink(block) {
+        if self.level != Level::STORED && self.may_shrink(block) {
             let compressor = match owner {
                 BlockSpan::OneEntry | BlockSpan::Many => &mut self.filled,
                 BlockSpan::Several => &mut self.shared,

@@ -3,102 +3,19 @@
 //! The `tar` crate's own iterator applies extensions before a caller can bound them, so only its header parser is used.
 //! Formats: POSIX ustar and pax (IEEE Std 1003.1, pax), GNU long names, v7.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead, Read},
-};
+use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header};
 
+use super::extension::{Extensions, tar_fault, without_nul};
+pub use super::{
+    extension::Extended,
+    member::{HeaderAttributes, Member, MemberKind},
+};
 use crate::archive::Fault;
 use crate::model::limits::{MAX_ENTRY_BYTES, MAX_TAR_EXTENSION_BYTES};
 
 const BLOCK: usize = 512;
-
-/// A member of the tar, as its header describes it.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The path as it stands in the tar.
-    pub path: String,
-    /// Bytes of content.
-    pub size: u64,
-    /// The kind of file.
-    pub what: MemberKind,
-    header: Header,
-}
-
-impl Member {
-    /// Makes a member that stands in no tar: what lies at `path` in a tree of files.
-    pub fn of_tree(
-        path: String,
-        size: u64,
-        what: MemberKind,
-        attributes: &HeaderAttributes,
-    ) -> Member {
-        let mut header = Header::new_ustar();
-        header.set_mode(attributes.mode.unwrap_or(0o600));
-        // A name that does not fit into a header is not told, as in a tar.
-        if let Some(user) = &attributes.user {
-            let _ = header.set_username(user);
-        }
-        if let Some(group) = &attributes.group {
-            let _ = header.set_groupname(group);
-        }
-        Member {
-            path,
-            size,
-            what,
-            header,
-        }
-    }
-
-    /// Returns true if `blocks`, a header with the extension records before it, end with the header of this member.
-    pub fn has_header(&self, blocks: &[u8]) -> bool {
-        blocks.ends_with(self.header.as_bytes())
-    }
-
-    /// Returns the time in the header.
-    pub fn mtime(&self) -> Option<i64> {
-        i64::try_from(self.header.mtime().ok()?).ok()
-    }
-
-    /// Returns owner and permissions.
-    pub fn attributes(&self) -> HeaderAttributes {
-        let text = |bytes: Option<&[u8]>| {
-            bytes
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-        };
-        HeaderAttributes {
-            mode: self.header.mode().ok(),
-            user: text(self.header.username_bytes()),
-            group: text(self.header.groupname_bytes()),
-        }
-    }
-}
-
-/// The kind of file of a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemberKind {
-    /// A regular file.
-    File,
-    /// A folder.
-    Folder,
-    /// Any kind that no archive may hold.
-    Special(&'static str),
-}
-
-/// Owner and permissions as a tar header has them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeaderAttributes {
-    /// Permission bits.
-    pub mode: Option<u32>,
-    /// Name of the owner.
-    pub user: Option<String>,
-    /// Name of the group.
-    pub group: Option<String>,
-}
 
 /// The members of a tar, in order; reading from it gives the content of the current one.
 pub struct TarStream<R> {
@@ -313,92 +230,6 @@ impl<R: BufRead> BufRead for TarStream<R> {
     }
 }
 
-/// A header with the extension records before it.
-pub struct Extended {
-    /// The header itself.
-    pub header: Header,
-    /// The kind that it states.
-    pub kind: EntryType,
-    /// The size that the header itself states.
-    pub stated: u64,
-    /// The records before it.
-    pub extensions: Extensions,
-}
-
-impl Extended {
-    /// Returns the path as it stands in the tar.
-    pub fn path(&self) -> Vec<u8> {
-        let path = self.extensions.path.clone();
-        path.unwrap_or_else(|| self.header.path_bytes().into_owned())
-    }
-}
-
-/// The values of extension records that replace those of a header.
-#[derive(Default)]
-pub struct Extensions {
-    /// The path.
-    pub path: Option<Vec<u8>>,
-    /// The target of a link.
-    pub link: Option<Vec<u8>>,
-    /// The bytes of content.
-    pub size: Option<u64>,
-    /// True if the holes of the file are not stored.
-    pub sparse: bool,
-    /// The other records of pax, by key.
-    pub others: BTreeMap<String, Vec<u8>>,
-    any: bool,
-}
-
-impl Extensions {
-    fn is_empty(&self) -> bool {
-        !self.any && self.path.is_none()
-    }
-
-    fn add_pax(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.any = true;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let record = first_record(rest);
-            let (key, value, length) =
-                record.ok_or_else(|| tar_fault("a pax record is malformed"))?;
-            rest = &rest[length..];
-            match std::str::from_utf8(key) {
-                Ok("path") => self.path = Some(value.to_vec()),
-                Ok("linkpath") => self.link = Some(value.to_vec()),
-                Ok("size") => {
-                    let size = std::str::from_utf8(value).ok();
-                    let size = size.and_then(|size| size.parse().ok());
-                    self.size = Some(size.ok_or_else(|| tar_fault("a pax record states no size"))?);
-                }
-                Ok(key) if key.starts_with("GNU.sparse.") => self.sparse = true,
-                Ok(key) => {
-                    self.others.insert(key.to_owned(), value.to_vec());
-                }
-                Err(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns key and value of the first record, `LENGTH KEY=VALUE\n`, and its length. A value may have line feeds, as those
-/// of extended attributes do: the parser of the `tar` crate refuses them.
-fn first_record(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
-    let space = bytes.iter().position(|byte| *byte == b' ')?;
-    let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
-    let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
-    let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some((&record[..equals], &record[equals + 1..], length))
-}
-
-/// Returns a GNU long name without its final NUL.
-fn without_nul(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.last() == Some(&0) {
-        bytes.pop();
-    }
-    bytes
-}
-
 fn utf8(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let path = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -419,10 +250,6 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<()> {
             }
             _ => error,
         })
-}
-
-fn tar_fault(reason: &str) -> io::Error {
-    Fault::Tar(reason.to_owned()).into()
 }
 
 #[cfg(test)]

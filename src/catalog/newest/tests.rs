@@ -241,21 +241,37 @@ fn a_torn_archive_is_the_newest_only_without_another() {
 
 #[test]
 fn without_an_archive_the_failure_names_the_repository_and_its_folders() {
-    for archives in [&[][..], &[(FIRST, Standing::Damaged)]] {
-        let failure = memory(archives)
-            .newest_good(&context(Events::default()), "a")
-            .expect_err("none");
-        let failure = Failure::of(&failure);
-        assert_eq!(failure.kind, Kind::NotFound);
-        assert!(
-            failure.message.starts_with("@memory has no "),
-            "{}",
-            failure.message
-        );
-        assert!(
-            failure
-                .hint
-                .is_some_and(|hint| hint.ends_with("of their own: below"))
-        );
-    }
+    let failure = memory(&[])
+        .newest_good(&context(Events::default()), "a")
+        .expect_err("none");
+    let failure = Failure::of(&failure);
+    assert_eq!(failure.kind, Kind::NotFound);
+    assert!(
+        failure.message.starts_with("@memory has no "),
+        "{}",
+        failure.message
+    );
+    assert!(
+        failure
+            .hint
+            .is_some_and(|hint| hint.ends_with("of their own: below"))
+    );
+}
+
+#[test]
+fn archives_that_are_all_damaged_are_no_missing_ones() {
+    let newest = |archives| {
+        let newest = memory(archives).newest_good(&context(Events::default()), "a");
+        Failure::of(&newest.expect_err("none"))
+    };
+    let one = newest(&[(FIRST, Standing::Damaged), (OTHERS, Standing::Good)]);
+    assert_eq!(one.kind, Kind::Refused);
+    assert_eq!(
+        one.message,
+        format!("{FIRST} in @memory is damaged, and no other archive of a is there")
+    );
+    let two = newest(&[(FIRST, Standing::Damaged), (TENTH, Standing::Damaged)]);
+    assert_eq!(two.kind, Kind::Refused);
+    assert!(two.message.ends_with(&format!("the newest {TENTH}")));
+    assert_eq!(two.faults.len(), 2, "{:?}", two.faults);
 }

@@ -20,6 +20,7 @@ pub fn show(printer: &Printer, report: &ConvertReport) -> Result<u8> {
         };
         let time = match report.time_from {
             TimeFrom::Option => report.time.clone(),
+            TimeFrom::Snapshot => format!("{}, that of the snapshot", report.time),
             TimeFrom::NewestChange => format!("{}, that of the newest change", report.time),
         };
         let size = size(report.size_bytes);

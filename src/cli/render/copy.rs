@@ -7,7 +7,12 @@ use crate::{cli::size::size, model::entry_name::printable, ops::copy::CopyReport
 
 /// Shows the report, and returns the exit code.
 pub fn show(printer: &Printer, report: &CopyReport) -> Result<u8> {
-    printer.report_with(report, report.failure.as_ref(), || lines(report))
+    let failure = report.failure.as_ref();
+    match report.remarks.is_complete() {
+        true => printer.report_with(report, failure, || lines(report)),
+        // What a snapshot has and no archive can have was said one by one.
+        false => printer.ended(report, failure, || lines(report)),
+    }
 }
 
 fn lines(report: &CopyReport) -> String {

@@ -118,6 +118,13 @@ fn of_catalog(event: CatalogEvent) {
         } => {
             warn!(%archive, %place, "Archives dated in the future are skipped: {count}; this machine's clock says {clock}");
         }
+        CatalogEvent::EarlySkipped {
+            newest: archive,
+            destination: place,
+            count,
+        } => {
+            warn!(%archive, %place, "Archives dated more than a day after they were written are skipped: {count}; name one to use it");
+        }
         CatalogEvent::PlainTar { archive } => {
             warn!(%archive, "This is a plain tar, not gzip: a browser or another program unpacked it on its way; it is whole");
         }
@@ -137,6 +144,13 @@ fn of_catalog(event: CatalogEvent) {
             count,
         } => {
             warn!(%place, "{count} archives are sealed, no key opens them, and this machine does not know them: they use up slots of the policy, and no archive that is known to be good is removed in their favour");
+        }
+        CatalogEvent::LateArchives {
+            destination: place,
+            newest: archive,
+            count,
+        } => {
+            warn!(%place, %archive, "Archives that were written more than a day after their time: {count}; they are copies, or dated back, and none that came in time is removed in their favour");
         }
         CatalogEvent::NotNoted {
             archive,
@@ -198,6 +212,10 @@ fn of_catalog(event: CatalogEvent) {
         } => {
             info!(archive, %place, "Skipped: the destination holds an archive of this name and size");
         }
+        CatalogEvent::StateHeld {
+            archive,
+            destination: place,
+        } => info!(archive, %place, "Skipped: the destination holds this state"),
         CatalogEvent::SealedAnew {
             archive,
             new,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    catalog::input::is_of_word,
+    catalog::archive_file::is_of_word,
     error::{Failure, Kind},
 };
 

@@ -8,7 +8,7 @@ use super::{printer::Printer, table::write_table};
 use crate::{
     cli::size::size,
     model::{entry_name::printable, retention::Standing},
-    ops::list::{ArchiveRow, Detail, ListReport},
+    ops::list::{ArchiveRow, Detail, ListReport, PassedFile},
 };
 
 /// The most folders that are listed.
@@ -45,7 +45,7 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
         if let Some(more) = report.folders.len().checked_sub(MOST_NAMED + 1) {
             writeln!(out, "and {} more folders", more + 1)?;
         }
-        return other_files(out, report);
+        return write_other_files(out, report);
     }
     let is_long = report.archives.iter().any(|one| one.detail.is_some());
     let is_sealed = report.archives.iter().any(|one| one.sealed);
@@ -88,30 +88,32 @@ fn lines(out: &mut dyn Write, report: &ListReport, prefix: &str) -> io::Result<(
         row
     };
     write_table(out, &header, || report.archives.iter().map(row))?;
-    other_files(out, report)
+    write_other_files(out, report)
 }
 
-/// Lists the files beside the archives that end like them.
-fn other_files(out: &mut dyn Write, report: &ListReport) -> io::Result<()> {
-    let count = report.other_files.len();
-    if count == 0 {
-        return Ok(());
-    }
-    writeln!(out, "\nother files: {count}")?;
-    for passed in &report.other_files {
+fn write_other_files(out: &mut dyn Write, report: &ListReport) -> io::Result<()> {
+    out.write_all(other_files(&report.other_files, report.destinations).as_bytes())
+}
+
+/// Returns the lines of files in `destinations` that were found not to be archives, or could not be read. Without such
+/// files it is empty.
+pub(super) fn other_files(files: &[PassedFile], destinations: usize) -> String {
+    let line = |passed: &PassedFile| {
         let file = passed.file();
-        let place = match report.destinations {
+        let place = match destinations {
             1 => String::new(),
             _ => format!("{}: ", printable(&passed.destination)),
         };
-        writeln!(
-            out,
-            "  {place}{}: {}",
-            printable(&file.name),
-            printable(&file.reason)
-        )?;
+        let (name, reason) = (printable(&file.name), printable(&file.reason));
+        format!("  {place}{name}: {reason}\n")
+    };
+    match files.len() {
+        0 => String::new(),
+        count => {
+            let lines: String = files.iter().map(line).collect();
+            format!("\nother files: {count}\n{lines}")
+        }
     }
-    Ok(())
 }
 
 fn none() -> String {

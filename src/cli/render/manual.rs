@@ -39,8 +39,8 @@ const ENVIRONMENT: [(&str, &str); 15] = [
             counts if the command line names none.",
     ),
     (
-        "HOOKSHOT_JSON, HOOKSHOT_QUIET",
-        "true or false: --json and --quiet.",
+        "HOOKSHOT_JSON, HOOKSHOT_QUIET, HOOKSHOT_NO_CACHE",
+        "true or false: --json, --quiet and --no-cache.",
     ),
     ("HOOKSHOT_VERBOSE", "A number: --verbose that many times."),
     ("HOOKSHOT_THREADS", "The number of --threads."),

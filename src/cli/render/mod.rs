@@ -33,6 +33,7 @@ pub mod protect;
 pub mod prune;
 mod qr;
 pub mod rekey;
+pub mod repo;
 mod restore_events;
 mod roff;
 pub mod runbook;

@@ -79,17 +79,29 @@ fn summary(place: &DestinationPrune) -> String {
             printable(&blocked.message)
         ));
     }
-    if !place.others.is_empty() {
-        let count = place.others.len();
-        let named = place.others.iter().take(MOST_NAMED);
-        let mut names: Vec<String> = named.map(|one| printable(&one.name)).collect();
-        if count > MOST_NAMED {
-            names.push(format!("and {} more", count - MOST_NAMED));
-        }
+    if !place.late.is_empty() {
+        let names = place.late.iter().map(|one| &*one.name);
         out.push_str(&format!(
-            "with other names, never removed: {count} ({})\n",
-            names.join(", ")
+            "written more than a day after their time, they take no place of others: {}\n",
+            named(names)
+        ));
+    }
+    if !place.others.is_empty() {
+        let names = place.others.iter().map(|one| &*one.name);
+        out.push_str(&format!(
+            "with other names, never removed: {}\n",
+            named(names)
         ));
     }
     out
+}
+
+/// Returns the number of names, and the first ones.
+fn named<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let count = names.len();
+    let mut named: Vec<String> = names.take(MOST_NAMED).map(printable).collect();
+    if count > MOST_NAMED {
+        named.push(format!("and {} more", count - MOST_NAMED));
+    }
+    format!("{count} ({})", named.join(", "))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{printer::Printer, table::table};
+use super::{list::other_files, printer::Printer, table::table};
 use crate::{
     cli::size::size,
     model::entry_name::printable,
@@ -22,9 +22,11 @@ fn lines(report: &StatsReport) -> String {
         "DESTINATION",
         "PREFIX",
         "ARCHIVES",
-        "BYTES",
+        "CONTENT",
+        "STORED",
         "A DAY",
-        "RATIO",
+        "COMPRESSION",
+        "DEDUP",
         "OLDEST",
         "NEWEST",
     ];
@@ -52,7 +54,12 @@ fn lines(report: &StatsReport) -> String {
             out.push_str(&format!("and {} earlier days\n", more + 1));
         }
     }
-    out
+    out + &other_files(&report.other_files, report.count)
+}
+
+/// Returns a ratio as people read it.
+pub(super) fn ratio(ratio: f64) -> String {
+    format!("{ratio:.1}")
 }
 
 fn row(one: &DestinationStats) -> Vec<String> {
@@ -62,10 +69,11 @@ fn row(one: &DestinationStats) -> Vec<String> {
         printable(&one.destination),
         printable(&one.prefix),
         one.archives.to_string(),
+        size(one.content_bytes),
         size(one.size_bytes),
         size(one.bytes_per_day),
-        one.compression_ratio
-            .map_or_else(none, |ratio| format!("{ratio:.1}")),
+        one.compression_ratio.map_or_else(none, ratio),
+        one.dedup_ratio.map_or_else(none, ratio),
         time(&one.oldest),
         time(&one.newest),
     ]

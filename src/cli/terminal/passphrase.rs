@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::screen::Screen;
 use crate::{
-    catalog::input::Patient,
+    catalog::patient::Patient,
     crypt::{Ask, SecretString},
     error::Failure,
     work::cancel::Stop,

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    catalog::input::Patient,
+    catalog::patient::Patient,
     cli::app::App,
     error::{Failure, Kind},
 };

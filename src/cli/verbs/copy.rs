@@ -21,7 +21,8 @@ use crate::{
     hookshot copy @local @offsite                      # what is there and not here\n  \
     hookshot copy @local @offsite --since 30d --last 4\n  \
     hookshot copy s3://bucket/host/state-20261121-030000.tar.gz /tmp/\n  \
-    hookshot copy restored/state-20261121-030000 @offsite  # an unpacked archive is packed again")]
+    hookshot copy restored/state-20261121-030000 @offsite  # an unpacked archive is packed again\n  \
+    hookshot copy restic:/srv/vault/1a2b3c4d /tmp/  # a snapshot of a repository, by its ID")]
 pub struct CopyArguments {
     /// An archive (unpacked or not), or a destination for all its archives of this prefix: @NAME[/ARCHIVE|/latest], a
     /// URL, a file or a folder

@@ -30,6 +30,7 @@ mod policy;
 mod protect;
 mod prune;
 mod rekey;
+mod repo;
 mod rollback;
 mod schedule;
 mod simulate;
@@ -72,6 +73,7 @@ pub enum Verb {
     Notify(notify::NotifyArguments),
     Delete(delete::DeleteArguments),
     Rekey(rekey::RekeyArguments),
+    Repo(repo::RepoArguments),
     Schedule(schedule::ScheduleArguments),
     Timer(timer::TimerArguments),
     Agent(agent::AgentArguments),
@@ -114,6 +116,11 @@ impl Verb {
         )
     }
 
+    /// Returns true if it works until a signal ends it.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Verb::Agent(_))
+    }
+
     /// Returns the job that it is if a schedule starts it.
     pub fn job(&self) -> Option<Job> {
         match self {
@@ -152,6 +159,7 @@ impl Verb {
             Verb::Notify(verb) => verb.run(app),
             Verb::Delete(verb) => verb.run(app),
             Verb::Rekey(verb) => verb.run(app),
+            Verb::Repo(verb) => verb.run(app),
             Verb::Schedule(verb) => verb.run(app),
             Verb::Timer(verb) => verb.run(app),
             Verb::Agent(verb) => verb.run(app),

@@ -68,6 +68,17 @@ fn quantities_are_written_as_other_tools_write_them_and_0_is_no_limit() {
 }
 
 #[test]
+fn a_password_of_a_repository_is_no_login() {
+    for url in ["/srv/vault", "s3://b/x", "sftp://h/x"] {
+        let text =
+            format!("[backup.destinations.d]\nurl = \"restic:{url}\"\npassword = \"file:/p\"\n");
+        let (read, _) = parse(&text).expect(url);
+        assert!(read["d"].repository.password.is_some(), "{url}");
+        assert_eq!(secrets(&read["d"]), [""; 0], "{url}");
+    }
+}
+
+#[test]
 fn a_secret_belongs_to_the_provider_that_has_its_key() {
     for (url, key) in [
         ("s3://b", "secret_access_key"),

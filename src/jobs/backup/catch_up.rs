@@ -257,15 +257,19 @@ impl<'a> CatchUp<'a> {
                 .or_default()
                 .push(there.clone());
             match copied {
-                // Another machine was faster: that is another archive, even if it has the same size.
-                Ok(report) if report.copied.is_empty() => {}
-                Ok(_) => {
+                Ok(report) => {
+                    let Some(there) = report.name_there() else {
+                        // Another machine was faster: that is another archive, even if it has the same size.
+                        continue;
+                    };
                     if let Some(mark) = mark {
                         let destination = place.open(self.context, self.settings)?;
                         let repository = destination.repository;
-                        repository.put_mark(&there, mark, &self.context.maker())?;
+                        if repository.mark(there)?.is_none() {
+                            repository.put_mark(there, mark, &self.context.maker())?;
+                        }
                     }
-                    return Ok(there);
+                    return Ok(there.to_owned());
                 }
                 Err(error) if is_taken(&Failure::of(&error)) => {}
                 Err(error) => return Err(error),

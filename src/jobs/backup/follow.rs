@@ -10,6 +10,7 @@ use super::{
     run::Run,
 };
 use crate::{
+    catalog::target::Target,
     error::{Failure, Kind},
     jobs::undone::Undone,
     model::{
@@ -46,7 +47,8 @@ impl Run<'_> {
             return Ok(());
         }
         for (place, destination) in self.places.iter().zip(&mut record.destinations) {
-            if !destination.good {
+            let only_grows = Target::read(&place.word)?.only_grows(self.settings);
+            if !destination.good || only_grows {
                 continue;
             }
             self.context.stop.check()?;

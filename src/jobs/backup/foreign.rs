@@ -10,7 +10,7 @@ use crate::{
     catalog::repository::ListedArchive,
     config::Settings,
     context::Context,
-    model::{entry_name::printable, retention::is_future, run_record::ForeignArchive},
+    model::{entry_name::printable, run_record::ForeignArchive},
 };
 
 /// Returns the newest archive of the prefix at a place beside `own`, if another machine or application made it. `known`
@@ -25,7 +25,7 @@ pub fn newest_foreign(
     let destination = place.open(context, settings)?;
     let is_before = |listed: &ListedArchive| {
         own != Some(listed.stored.name.as_str())
-            && !is_future(listed.time, context.now)
+            && !listed.is_ahead(context.now)
             && listed.archive().standing.counts()
     };
     let prefix = &settings.schema.prefix;

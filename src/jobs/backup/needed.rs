@@ -28,6 +28,7 @@ pub fn not_needed(
         number: name.number(),
         standing: Standing::Unproven,
         mark: None,
+        arrival: None,
     };
     let arriving = owed
         .iter()

@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use crate::{
     catalog::{
-        destination::{Destination, disabled, unknown},
+        destination::{Destination, ReadBack, disabled, unknown},
+        output::ArchiveOutput,
         target::Target,
     },
     config::{Settings, elsewhere::tidy},
@@ -17,7 +18,7 @@ use crate::{
     disk::folder_of,
     error::{Failure, Kind},
     model::{archive_name::is_archive_file, entry_name::printable, run_record::DestinationRecord},
-    ops::export::OutputReport,
+    ops::export::{FailedAt, OutputReport},
     store::Address,
 };
 
@@ -142,9 +143,14 @@ impl Place {
         self.word.as_encoded_bytes().starts_with(b"@")
     }
 
+    /// Returns true if its archives share their content.
+    pub fn is_repository(&self) -> bool {
+        self.address.is_repository()
+    }
+
     /// Returns true if it is a folder.
     pub fn is_here(&self) -> bool {
-        matches!(self.address, Address::Folder(_))
+        matches!(self.address.place(), Address::Folder(_))
     }
 
     /// Returns true if it is a folder that does not exist yet, and that an export may make.
@@ -158,6 +164,29 @@ impl Place {
             .flatten()
             .map(|folder| folder.components().collect::<PathBuf>());
         folder.is_some_and(|folder| folder.symlink_metadata().is_err())
+    }
+
+    /// Returns the step at which an export there fails if the destination does not answer because of a failure of `kind`,
+    /// and the kind of that failure. An export opens a destination before it uses it.
+    pub fn failing(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        kind: Kind,
+    ) -> Result<(FailedAt, Kind)> {
+        let target = Target::read(&self.word)?;
+        let opened = target.output(context, || Ok(settings), ReadBack::AsConfigured);
+        Ok(match opened {
+            Ok(ArchiveOutput::Unusable(_, failure)) => (FailedAt::Opening, failure.kind),
+            Ok(ArchiveOutput::Path(path, _)) if path.is_dir() => (FailedAt::Writing, kind),
+            // It cannot be made: something else is in its place.
+            Ok(ArchiveOutput::Path(..)) => (FailedAt::Opening, Kind::Failed),
+            Ok(ArchiveOutput::Stored(..) | ArchiveOutput::Stdout) => (FailedAt::Sending, kind),
+            Err(error) => match Failure::of(&error).kind {
+                Kind::Interrupted(_) => return Err(error),
+                kind => (FailedAt::Opening, kind),
+            },
+        })
     }
 
     /// Returns the word for one of its archives.

@@ -12,7 +12,7 @@ use super::{
     unchanged::held,
 };
 use crate::{
-    catalog::destination::Destination,
+    catalog::{destination::Destination, target::Target},
     config::{
         Choices, Settings,
         hooks::{Operation, Stage},
@@ -22,9 +22,9 @@ use crate::{
     error::{Failure, Kind},
     jobs::{history::History, hooks::Hooks},
     machine::enter::{StateAccess, enter},
-    model::{archive_name::ArchiveName, run_record::RunRecord},
+    model::{archive_name::ArchiveName, copy_form::CopyForm, run_record::RunRecord},
     ops::{
-        export::present_state,
+        export::{FailedAt, kind_of_all, present_state},
         prune::{PruneRequest, prune},
     },
     work::events::JobEvent,
@@ -61,6 +61,9 @@ pub struct PlannedDestination {
     pub not_pruned: Option<String>,
     /// The reason why it cannot be used.
     pub error: Option<String>,
+    /// The step at which an export there would fail, and the kind of its failure.
+    #[serde(skip)]
+    pub lost: Option<(FailedAt, Kind)>,
 }
 
 /// The comparison of the present state with the newest archives.
@@ -147,8 +150,10 @@ fn planned(
         if !planned.catch_up.is_empty() {
             planned.split(context, settings, &destination, coming)?;
         }
+        let only_grows = Target::read(&place.word)?.only_grows(settings);
         match request.old_archives {
             // The destination has to answer, whether it is pruned or not.
+            OldArchives::Prune if only_grows => destination.repository.find("hookshot").map(drop),
             OldArchives::Keep => destination.repository.find("hookshot").map(drop),
             OldArchives::Prune => {
                 let request = PruneRequest {
@@ -158,7 +163,12 @@ fn planned(
                 let report = prune(context, settings, &request)?;
                 let remove = report.destinations.into_iter().flat_map(|one| one.remove);
                 planned.remove = remove.map(|archive| archive.name).collect();
-                report.failure.map_or(Ok(()), |failure| Err(failure.into()))
+                if let Some(failed) = report.failed.into_iter().next() {
+                    return Err(failed.failure.into());
+                }
+                // The policy refuses: the destination gets its archive, and loses none.
+                planned.not_pruned = report.failure.map(|failure| failure.message);
+                Ok(())
             }
         }
     });
@@ -168,7 +178,10 @@ fn planned(
             Kind::Interrupted(_) => return Err(error),
             // The first export makes the folder.
             Kind::NotFound if place.is_new_folder(context, settings) => {}
-            _ => planned.error = Some(failure.message),
+            _ => {
+                planned.lost = Some(place.failing(context, settings, failure.kind)?);
+                planned.error = Some(failure.message);
+            }
         }
     }
     Ok(planned)
@@ -230,7 +243,12 @@ fn compared(
             "not compared: a dry run does not run the commands that come before the export";
         return Ok(told(None, reason));
     }
-    match present_state(context, &entered) {
+    // As the export would copy them, which the digest depends on.
+    let form = match places.iter().any(Place::is_repository) {
+        true => CopyForm::PageExact,
+        false => CopyForm::Compact,
+    };
+    match present_state(context, &entered, form) {
         Ok(Some(state)) if state == held.digest => Ok(told(
             Some(true),
             &format!("nothing changed since {}", held.archive),
@@ -259,8 +277,11 @@ fn failure(destinations: &[PlannedDestination]) -> Option<Failure> {
             faults.len(),
             destinations.len()
         );
+        // As the run: another kind only if no destination gets the archive.
+        let lost: Option<Vec<_>> = destinations.iter().map(|one| one.lost).collect();
+        let kind = lost.and_then(kind_of_all).unwrap_or(Kind::Unproven);
         return Some(
-            Failure::new(Kind::Unproven, message)
+            Failure::new(kind, message)
                 .hint("`hookshot check` tells what a destination can do")
                 .faults(faults),
         );

@@ -7,11 +7,7 @@ use crate::{
     catalog::repository::ListedArchive,
     config::Settings,
     context::Context,
-    model::{
-        archive_name::ArchiveName,
-        retention::{Zone, is_future},
-        written::rfc3339,
-    },
+    model::{archive_name::ArchiveName, retention::Zone, written::rfc3339},
     work::events::JobEvent,
 };
 
@@ -53,7 +49,7 @@ fn newest(context: &Context, settings: &Settings, place: &Place) -> Result<Optio
     let prefix = &settings.schema.prefix;
     // An archive of a wrong clock, or a part of one, tells nothing.
     let counts = |listed: &ListedArchive| {
-        !is_future(listed.time, context.now) && listed.archive().standing.counts()
+        !listed.is_ahead(context.now) && listed.archive().standing.counts()
     };
     let newest = destination.repository.newest_named(prefix, counts)?;
     Ok(newest.and_then(|name| ArchiveName::of_file(&name)))

@@ -176,7 +176,7 @@ fn named(context: &Context, settings: &Settings, target: &Target) -> Result<Chos
     let input = target.input(context, || Ok(settings))?;
     let bytes = match &input {
         ArchiveInput::File(path) => path.metadata().ok().map(|metadata| metadata.len()),
-        input => input.bytes()?.map(|bytes| bytes.length()).transpose()?,
+        input => input.stored_bytes()?,
     };
     Ok(ChosenArchive {
         destination: match &input {

@@ -12,12 +12,19 @@ use super::{
 use crate::{config::needs::Needs, context::Context};
 
 /// Variables that change what hookshot does, whatever the configuration.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 6] = [
     "HOOKSHOT_TO",
     "HOOKSHOT_THREADS",
+    "HOOKSHOT_NO_CACHE",
     "HOOKSHOT_VERBOSE",
     "HOOKSHOT_QUIET",
     "HOOKSHOT_LOG_FORMAT",
+];
+/// Variables that give the password of a repository whose destination has none.
+const RESTIC: [&str; 3] = [
+    "RESTIC_PASSWORD",
+    "RESTIC_PASSWORD_FILE",
+    "RESTIC_PASSWORD_COMMAND",
 ];
 /// Variables that change how stores are reached.
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -64,7 +71,9 @@ pub fn variables(context: &Context, needs: &Needs) -> Vec<String> {
     let mut names: Vec<String> = names
         .filter(|name| context.environment.get(name).is_some())
         .filter(|name| {
-            VARIABLES.contains(&name.as_str()) || !needs.network.is_empty() && is_of_stores(name)
+            VARIABLES.contains(&name.as_str())
+                || needs.restic && RESTIC.contains(&name.as_str())
+                || !needs.network.is_empty() && is_of_stores(name)
         })
         .filter(|name| !needs.variables.contains(*name))
         .cloned()

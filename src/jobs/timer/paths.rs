@@ -28,7 +28,7 @@ pub struct UnitPaths {
     pub writable: BTreeSet<PathBuf>,
     /// Those of them that a drill only reads: the folders of destinations.
     read_by_drills: BTreeSet<PathBuf>,
-    /// The folders of archives that hookshot may make.
+    /// The folders of archives, and of copies of indexes, that hookshot may make.
     archives: BTreeSet<PathBuf>,
     /// The folders of metrics.
     metrics: BTreeSet<PathBuf>,
@@ -42,7 +42,7 @@ impl UnitPaths {
         let home = tidy(Home::beside(&config).folder());
         let (mut archives, mut writable) = (BTreeSet::new(), BTreeSet::from([home.clone()]));
         for destination in settings.schema.destinations.values() {
-            if let Address::Folder(path) = &destination.address
+            if let Address::Folder(path) = destination.address.place()
                 && destination.enabled
             {
                 let path = tidy(&beside.join(path));
@@ -50,6 +50,13 @@ impl UnitPaths {
                 if !destination.exists && !destination.mounted {
                     archives.insert(path);
                 }
+            }
+        }
+        for destination in settings.schema.destinations.values() {
+            if let Some(path) = &destination.repository.cache_dir {
+                let path = tidy(&beside.join(path));
+                writable.insert(path.clone());
+                archives.insert(path);
             }
         }
         let files = needs.files.iter().map(|file| folder.inside(file));

@@ -18,6 +18,7 @@ use crate::{
         scheduled::VARIABLE,
     },
     model::{run_record::Job, schedule::Timetable},
+    store::Address,
 };
 
 /// A unit.
@@ -130,6 +131,12 @@ impl Blueprint<'_> {
                 quoted(&format!("hookshot/{}", escaped(&self.planned.app)))
             ));
         }
+        if self.has_copies() && matches!(sandbox, Sandbox::Network | Sandbox::Open) {
+            unit.push_str(
+                "# Copies of the indexes of repositories lie in /var/cache.\n\
+                CacheDirectory=hookshot\nCacheDirectoryMode=0700\n",
+            );
+        }
         for credential in self.credentials {
             unit.push_str(&format!("{}\n", credential.line));
         }
@@ -137,6 +144,16 @@ impl Blueprint<'_> {
         unit.push_str(&settings_of(sandbox, job, self.paths, self.folder));
         unit.push_str(&self.mark(job));
         unit
+    }
+
+    /// Returns true if a repository outside of this machine has no folder of its own for copies of its indexes.
+    fn has_copies(&self) -> bool {
+        let mut destinations = self.settings.schema.destinations.values();
+        destinations.any(|destination| {
+            let is_elsewhere = !matches!(destination.address.place(), Address::Folder(_));
+            let is_repository = destination.address.is_repository();
+            is_repository && is_elsewhere && destination.repository.cache_dir.is_none()
+        })
     }
 
     fn timer(&self, name: &str, job: Job, timetable: &Timetable, events: &[String]) -> String {

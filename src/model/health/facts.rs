@@ -24,6 +24,8 @@ pub struct Seen {
     pub name: String,
     /// Its position among archives.
     pub order: ArchiveOrder,
+    /// True if it is dated more than a day after its arrival.
+    pub is_early: bool,
     /// Its stored size.
     pub size_bytes: u64,
     /// The bytes of its entries; `None` if its manifest was not or could not be read.

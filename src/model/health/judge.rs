@@ -17,15 +17,19 @@ use crate::model::{
 /// Judges one destination.
 pub fn judge(facts: &Facts, limits: Limits) -> Health {
     let now = limits.now;
-    let is_ahead = |seen: &&Seen| is_future(seen.order.time, now);
+    let is_future = |seen: &&Seen| is_future(seen.order.time, now);
+    let is_ahead = |seen: &&Seen| seen.is_early || is_future(seen);
     let mut health = Health::default();
     let ahead: Vec<&Seen> = facts.archives.iter().filter(is_ahead).collect();
-    if let Some(first) = ahead.first() {
-        health.problems.push(Problem::Future {
-            name: first.name.clone(),
-            count: ahead.len(),
-            now,
-        });
+    let (future, early): (Vec<&Seen>, Vec<&Seen>) = ahead.iter().partition(|seen| is_future(seen));
+    for (dated, now) in [(future, Some(now)), (early, None)] {
+        if let Some(first) = dated.first() {
+            health.problems.push(Problem::Future {
+                name: first.name.clone(),
+                count: dated.len(),
+                now,
+            });
+        }
     }
     let past: Vec<(usize, &Seen)> = facts
         .archives

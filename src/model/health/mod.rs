@@ -16,7 +16,7 @@ pub use self::{
     facts::{DEFAULT_MAX_AGE, Facts, Health, INSPECTED, Limits, RunFacts, Seen},
     judge::{drill_failed, drill_overdue, judge, judge_runs},
     problem::{Comparison, Measure, Problem},
-    words::OWN_PREFIX,
+    words::{EARLY, OWN_PREFIX},
 };
 
 #[cfg(test)]

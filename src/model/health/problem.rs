@@ -81,8 +81,8 @@ pub enum Problem {
         name: String,
         /// Their number.
         count: usize,
-        /// The time by this machine's clock.
-        now: DateTime<Utc>,
+        /// The time by this machine's clock; `None` if they are only dated after they were written.
+        now: Option<DateTime<Utc>>,
     },
     /// The history has a run that began in the future.
     ClockBack {

@@ -25,6 +25,7 @@ fn seen(hours: i64, content_bytes: u64) -> Seen {
     Seen {
         name: name(hours).file_name(0, Ending::Plain),
         order: name(hours).order(),
+        is_early: false,
         size_bytes: content_bytes / 10,
         content_bytes: Some(content_bytes),
         standing: Standing::Good,
@@ -206,6 +207,31 @@ fn sizes_are_those_of_the_content_or_else_as_stored() {
     is(&holding(nights(&[201, 100, 90])), &[], &["doubled"]);
     is(&holding(nights(&[200, 100, 90])), &[], &[]);
     is(&holding(nights(&[201, 100, 101])), &[], &[]);
+}
+
+#[test]
+fn the_advice_about_an_early_archive_is_the_clock_of_the_store_and_not_to_delete() {
+    let early = |hours| Seen {
+        is_early: true,
+        ..seen(hours, 1)
+    };
+    let health = is(&holding(vec![early(1), seen(9, 1)]), &["future"], &[]);
+    let hint = health.problems[0].hint();
+    assert!(hint.contains("the clock of the store"), "{hint}");
+    assert!(hint.contains("`hookshot keep --remove`"), "{hint}");
+    assert!(
+        !hint.contains("delete") && !hint.contains("this machine"),
+        "{hint}"
+    );
+    // One in the future as well has its own advice.
+    let archives = vec![seen(-25, 1), early(1), early(2), seen(9, 1)];
+    let health = is(&holding(archives), &["future", "future"], &[]);
+    assert!(health.problems[0].hint().contains("set the clock"));
+    let said = health.problems[1].to_string();
+    assert!(
+        said.starts_with("2 archives are dated after they were written"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -13,6 +13,10 @@ use crate::model::{
 pub const OWN_PREFIX: &str = "give each machine and application a `[backup] prefix` of its own: retention, `latest`, `status` and \
     --if-changed take all archives of a prefix for those of one";
 
+/// The advice about archives that are dated more than a day after their arrival. The clock of a store may be behind.
+pub const EARLY: &str = "look at the clock of the store: it may be behind; once it is right, `hookshot keep` and `hookshot keep --remove` \
+    write the record of an archive of yours anew";
+
 impl Problem {
     /// Returns the word for its kind in JSON.
     pub fn kind(&self) -> &'static str {
@@ -71,6 +75,7 @@ impl Problem {
             Problem::Shrunk(_) => {
                 "`hookshot diff` of the two shows what is gone; if that is as it should be: `hookshot prune --yes`"
             }
+            Problem::Future { now: None, .. } => EARLY,
             Problem::Future { .. } => {
                 "set the clock, here or on the machine that made them; then delete archives with a wrong date"
             }
@@ -147,15 +152,21 @@ impl fmt::Display for Problem {
                 Sizes(compared)
             ),
             Problem::Future { name, count, now } => {
-                let clock = rfc3339(*now);
-                match count {
-                    1 => write!(f, "{name} is dated in the future")?,
-                    count => write!(
-                        f,
-                        "{count} archives are dated in the future, the newest is {name}"
-                    )?,
+                let how = match now {
+                    Some(_) => "in the future",
+                    None => "after they were written",
+                };
+                match (count, now) {
+                    (1, Some(_)) => write!(f, "{name} is dated in the future")?,
+                    (1, None) => write!(f, "{name} is dated after it was written")?,
+                    (count, _) => {
+                        write!(f, "{count} archives are dated {how}, the newest is {name}")?;
+                    }
                 }
-                write!(f, "; this machine's clock says {clock}")
+                match now {
+                    Some(now) => write!(f, "; this machine's clock says {}", rfc3339(*now)),
+                    None => Ok(()),
+                }
             }
             Problem::ClockBack { begun, now } => write!(
                 f,

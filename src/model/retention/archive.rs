@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::arrival::{Arrival, Timing};
 use crate::model::archive_name::ArchiveOrder;
 
 /// The longest time by which an archive may be ahead of this machine's clock: clocks and time zones differ, but not by
@@ -150,6 +151,8 @@ pub struct Archive {
     pub standing: Standing,
     /// The mark by which a user keeps it, if it has one.
     pub mark: Option<Mark>,
+    /// Its arrival, if its store tells when it came.
+    pub arrival: Option<Arrival>,
 }
 
 impl Archive {
@@ -159,6 +162,12 @@ impl Archive {
             time: self.time,
             number: self.number,
         }
+    }
+
+    /// Returns the relation of its arrival to its time.
+    pub fn timing(&self) -> Timing {
+        let timing = self.arrival.map(|arrival| arrival.timing(self.time));
+        timing.unwrap_or(Timing::InTime)
     }
 }
 

@@ -1,104 +1,33 @@
-//! The verdict on every archive, with its reasons: pure, and independent of the order of the input.
+//! The verdict on every archive: pure, and independent of the order of the input.
+//!
+//! Archives have different rivals, and some have more than others. Those with the fewest are judged first; of their rivals
+//! only those that decide are looked at again. So thousands of late archives take little longer than as many others.
 
-use std::{collections::HashMap, fmt};
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    archive::{Archive, Mark, Standing, is_future, moment},
-    calendar::Bucket,
-    policy::{Count, Policy, Rule},
-    rules::{self, CalendarArchive, Ground, Grounds},
-    span::Span,
+    archive::{Archive, Standing},
+    court::{Candidate, Court, Marked, standing_reasons},
+    policy::Policy,
+    rivals::{Rivals, entry},
+    verdict::{Judged, Reason, Verdict},
 };
-
-/// An archive and the verdict on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
-    /// The archive.
-    pub archive: Archive,
-    /// The verdict.
-    pub verdict: Verdict,
-}
-
-/// A verdict: keep or remove.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The archive stays, for each of these reasons; never without one.
-    Keep(Vec<Reason>),
-    /// The archive is removed.
-    Remove(Removal),
-}
-
-/// A reason to keep an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The policy has no rules, so nothing is removed.
-    NoPolicy,
-    /// It is dated in the future because of a wrong clock, here or on the machine that made it. No rule considers it.
-    Future,
-    /// A user marked it.
-    Marked(Mark),
-    /// One of the newest.
-    Last {
-        /// Counted from the newest, which is 1.
-        position: usize,
-        /// The number of archives that the rule keeps.
-        count: Count,
-    },
-    /// The newest of its hour, day, week, month or year; one with a torn database only if the bucket has no other one.
-    Newest(Bucket),
-    /// The oldest, while the rule has counts left.
-    Oldest(Rule),
-    /// Newer than the time of the newest archive minus a span.
-    Within(Span),
-    /// The newest archive that is known to be good, whatever the rules say.
-    NewestGood,
-    /// The newest archive that may be good, newer than every one that is known to be good.
-    NewestUnproven,
-    /// The newest archive; it is sealed, no key opens it, and it is newer than every one that is known to be good.
-    NewestSealed,
-    /// The newest archive, although a database in it is torn.
-    NewestTorn,
-    /// Damaged or incomplete, and no archive that counts is as new.
-    NothingBetter(Standing),
-}
-
-/// The reason to remove an archive, and the archive that took its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removal {
-    /// The cause.
-    pub cause: Cause,
-    /// The time at which its mark ended, if it had one.
-    pub mark_ended: Option<DateTime<Utc>>,
-    /// The name of the archive that took its place; that archive is kept and counts.
-    pub replacement: String,
-    /// The standing of that archive; it counts.
-    pub replacement_standing: Standing,
-}
-
-/// A cause for removing an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Its bucket keeps a newer archive. The bucket is that of the finest rule in which a bucket of the archive keeps
-    /// one.
-    Outdone(Bucket),
-    /// No rule reaches back to it; the next newer archive that is kept took its place.
-    BeyondRules,
-    /// It is damaged or incomplete, and an archive that counts is as new. The archive that its bucket keeps took its
-    /// place, else the next newer one that is kept.
-    Bad(Standing),
-}
 
 /// Judges every archive. Returns them newest first; archives of the same time are ordered by their number, highest
 /// first, and by name.
 ///
-/// Archives that are damaged, incomplete, or dated in the future ([`is_future`]) use up no count, and nothing is
+/// Archives that are damaged, incomplete, or dated in the future ([`is_future`](super::archive::is_future)) use up no count, and nothing is
 /// counted from them. Without them the verdicts on the others are the same. Those dated in the future stay. The damaged
 /// and the incomplete are removed as soon as an archive that counts is as new: until then nothing else is left.
 ///
 /// A sealed archive that may be good ([`Standing::Sealed`]) uses up counts among all archives, but only for itself: the
 /// verdicts on the others are those without it. So a sealed archive of unknown origin pushes out no other one.
+///
+/// The same goes for an archive that came late ([`Late`](super::arrival::Timing::Late)): a thief that may only write can date it back. It counts
+/// for those alone that came late as well, and not before its own day of arrival. One that is dated ahead of its
+/// arrival ([`Early`](super::arrival::Timing::Early)) is treated like one that is dated in the future.
 ///
 /// Promised for every policy that has a rule: the newest good archive stays, so does the newest of all that count, and
 /// so does every archive with a mark that holds. Not promised: that an archive which was never inspected is good.
@@ -125,231 +54,148 @@ pub fn judge(mut archives: Vec<Archive>, policy: &Policy, now: DateTime<Utc>) ->
 
 /// Returns the verdicts on archives in their order, for a policy that has a rule.
 fn verdicts(archives: &[Archive], policy: &Policy, now: DateTime<Utc>) -> Vec<Verdict> {
-    let among_all = Court::new(archives, policy, now).verdicts();
-    let is_sealed = |archive: &Archive| archive.standing == Standing::Sealed;
-    if !archives.iter().any(is_sealed) {
-        return among_all;
+    let candidate = |(at, archive)| Candidate::new(at, archive, policy);
+    let candidates: Vec<Candidate> = archives.iter().enumerate().map(candidate).collect();
+    let mut groups: BTreeMap<Rivals, Vec<&Candidate>> = BTreeMap::new();
+    for (rivals, candidate) in Rivals::of_each(archives).into_iter().zip(&candidates) {
+        groups.entry(rivals).or_default().push(candidate);
     }
-    let others = archives.iter().filter(|archive| !is_sealed(archive));
-    let others: Vec<Archive> = others.cloned().collect();
-    let mut without = Court::new(&others, policy, now).verdicts().into_iter();
-    let of_each = archives.iter().zip(among_all);
-    of_each
-        .map(|(archive, verdict)| match is_sealed(archive) {
-            true => verdict,
-            false => without.next().unwrap_or(verdict),
-        })
-        .collect()
-}
-
-/// Returns the reasons to keep an archive that do not depend on the rules.
-fn standing_reasons(archive: &Archive, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {
-    let future = is_future(archive.time, now).then_some(Reason::Future);
-    let mark = archive.mark.filter(|mark| mark.holds(now));
-    future.into_iter().chain(mark.map(Reason::Marked))
-}
-
-/// An archive that counts, with the results of the rules.
-struct Counting<'a> {
-    archive: &'a Archive,
-    placed: CalendarArchive,
-    grounds: Grounds,
-    /// The position counted from the newest archive that counts, which is 1.
-    position: usize,
-    /// The reason to keep it because it is the newest, if it is.
-    crown: Option<Reason>,
-}
-
-impl Counting<'_> {
-    fn is_kept(&self, now: DateTime<Utc>) -> bool {
-        self.grounds.is_kept()
-            || self.crown.is_some()
-            || self.archive.mark.is_some_and(|mark| mark.holds(now))
+    let mut verdicts: Vec<(usize, Verdict)> = Vec::with_capacity(archives.len());
+    let mut growing: Option<(bool, Growing)> = None;
+    for (rivals, members) in groups {
+        // The groups in which sealed archives count come last, and begin anew.
+        let among = match growing.take_if(|(sealed, _)| *sealed == rivals.sealed) {
+            Some((_, among)) => among,
+            None => Growing::new(&candidates, rivals, now),
+        };
+        let (_, among) = growing.insert((rivals.sealed, among));
+        among.grow(rivals);
+        let judge = |counting| Court::new(&candidates, counting, &among.marked, (policy, now));
+        let court = judge(among.counting.clone());
+        let decisive = match among.is_reducible {
+            true => court.decisive(),
+            false => among.counting.clone(),
+        };
+        for member in members {
+            let verdict = match rivals.has(member.archive) || !member.counts(now) {
+                true => court.verdict(member),
+                // The others change nothing in it.
+                false => judge(with(&decisive, member)).verdict(member),
+            };
+            verdicts.push((member.at, verdict));
+        }
+        among.counting = decisive;
     }
-
-    fn reasons(&self, policy: &Policy) -> impl Iterator<Item = Reason> {
-        let within = policy.within().filter(|_| self.grounds.is_within);
-        let rules = self
-            .grounds
-            .rules()
-            .map(|(rule, ground)| match (rule, ground) {
-                (Rule::Last, _) => Reason::Last {
-                    position: self.position,
-                    count: policy.count(rule),
-                },
-                (Rule::Each(period), Ground::Newest) => Reason::Newest(self.placed.bucket(period)),
-                (Rule::Each(_), Ground::Oldest) => Reason::Oldest(rule),
-            });
-        rules.chain(within.map(Reason::Within)).chain(self.crown)
-    }
+    verdicts.sort_by_key(|(at, _)| *at);
+    let verdicts = verdicts.into_iter();
+    verdicts.map(|(_, verdict)| verdict).collect()
 }
 
-/// The input of the verdicts, prepared.
-struct Court<'a> {
-    archives: &'a [Archive],
-    policy: &'a Policy,
+/// Rivals that become more, day by day.
+struct Growing<'a> {
+    /// Those that decide so far, and those that came last; the newest first.
+    counting: Vec<&'a Candidate<'a>>,
+    /// Those that are marked.
+    marked: Marked<'a>,
+    /// Those that will be rivals, by the days on which they become some.
+    coming: VecDeque<&'a Candidate<'a>>,
+    /// False if a rival that does not decide now may decide later: a torn one may come before it, and clocks went back
+    /// over midnight.
+    is_reducible: bool,
     now: DateTime<Utc>,
-    counting: Vec<Counting<'a>>,
-    /// For each bucket in which a rule keeps an archive: the index of that archive in `counting`.
-    keepers: HashMap<Bucket, usize>,
-    /// Indexes in `counting` of the archives that are kept; newest first.
-    kept: Vec<usize>,
 }
 
-impl<'a> Court<'a> {
-    fn new(archives: &'a [Archive], policy: &'a Policy, now: DateTime<Utc>) -> Court<'a> {
-        let counting: Vec<(&Archive, CalendarArchive)> = archives
-            .iter()
-            .filter(|archive| !is_future(archive.time, now) && archive.standing.counts())
-            .map(|archive| {
-                let placed = CalendarArchive::new(archive.time, policy.zone());
-                (archive, placed.torn(archive.standing == Standing::Torn))
-            })
-            .collect();
-        let grounds = rules::apply(counting.iter().map(|(_, placed)| placed), policy);
-        let first_good = counting
-            .iter()
-            .position(|(archive, _)| archive.standing == Standing::Good);
-        // An archive that was not inspected may be good.
-        let newest_unproven = counting
-            .iter()
-            .position(|(archive, _)| {
-                matches!(
-                    archive.standing,
-                    Standing::Unproven | Standing::Cold | Standing::Sealed
-                )
-            })
-            .filter(|place| first_good.is_none_or(|good| *place < good));
-        let is_sealed = |place: usize| counting[place].0.standing == Standing::Sealed;
-        let crown = |place| match place {
-            _ if first_good == Some(place) => Some(Reason::NewestGood),
-            _ if newest_unproven == Some(place) => Some(match is_sealed(place) {
-                true => Reason::NewestSealed,
-                false => Reason::NewestUnproven,
-            }),
-            0 => Some(Reason::NewestTorn),
-            _ => None,
+impl<'a> Growing<'a> {
+    /// Takes no rivals yet. Sealed ones come if they are among `rivals`.
+    fn new(candidates: &'a [Candidate<'a>], rivals: Rivals, now: DateTime<Utc>) -> Growing<'a> {
+        let comes = |one: &&Candidate| {
+            one.counts(now) && (rivals.sealed || one.archive.standing != Standing::Sealed)
         };
-        let crowns: Vec<Option<Reason>> = (0..counting.len()).map(crown).collect();
-        let counting: Vec<Counting> = counting
-            .into_iter()
-            .zip(grounds)
-            .zip(crowns)
-            .enumerate()
-            .map(|(place, (((archive, placed), grounds), crown))| Counting {
-                archive,
-                placed,
-                grounds,
-                position: place + 1,
-                crown,
-            })
-            .collect();
-        let mut keepers = HashMap::new();
-        for (place, one) in counting.iter().enumerate() {
-            for (rule, ground) in one.grounds.rules() {
-                if let (Rule::Each(period), Ground::Newest) = (rule, ground) {
-                    keepers.insert(one.placed.bucket(period), place);
-                }
-            }
-        }
-        let kept = (0..counting.len())
-            .filter(|place| counting[*place].is_kept(now))
-            .collect();
-        Court {
-            archives,
-            policy,
+        let mut coming: Vec<&Candidate> = candidates.iter().filter(comes).collect();
+        let is_torn = coming.iter().any(|one| one.is_torn());
+        coming.sort_by_key(|one| entry(one.archive));
+        Growing {
+            counting: Vec::new(),
+            marked: Marked::new(),
+            coming: coming.into(),
+            is_reducible: !is_torn || candidates.windows(2).all(|two| two[1].follows(&two[0])),
             now,
-            counting,
-            keepers,
-            kept,
         }
     }
 
-    fn verdicts(&self) -> Vec<Verdict> {
-        let mut counting = self.counting.iter().peekable();
-        let verdict = |archive: &Archive| {
-            let counted = counting.next_if(|one| std::ptr::eq(one.archive, archive));
-            let mut reasons: Vec<Reason> = standing_reasons(archive, self.now).collect();
-            reasons.extend(counted.into_iter().flat_map(|one| one.reasons(self.policy)));
-            if !reasons.is_empty() {
-                return Verdict::Keep(reasons);
+    /// Adds those that are among `rivals` by now.
+    fn grow(&mut self, rivals: Rivals) {
+        while let Some(next) = self.coming.front().copied() {
+            if !rivals.has(next.archive) {
+                break;
             }
-            match self.removal(archive) {
-                Some(removal) => Verdict::Remove(removal),
-                None => Verdict::Keep(vec![Reason::NothingBetter(archive.standing)]),
+            self.coming.pop_front();
+            self.counting.push(next);
+            if next.is_marked(self.now) {
+                self.marked.insert(next.at, next);
             }
-        };
-        self.archives.iter().map(verdict).collect()
-    }
-
-    /// Returns the removal of an archive that nothing keeps. `None` if no archive that counts is as new; the newest
-    /// that counts is always kept.
-    fn removal(&self, archive: &Archive) -> Option<Removal> {
-        let as_new = self
-            .kept
-            .partition_point(|place| self.counting[*place].archive.time >= archive.time);
-        let next_newer = *self.kept[..as_new].last()?;
-        let placed = CalendarArchive::new(archive.time, self.policy.zone());
-        let in_bucket = Rule::ALL.into_iter().find_map(|rule| match rule {
-            Rule::Last => None,
-            Rule::Each(period) => {
-                let bucket = placed.bucket(period);
-                Some((bucket, *self.keepers.get(&bucket)?))
-            }
-        });
-        let cause = match in_bucket {
-            _ if !archive.standing.counts() => Cause::Bad(archive.standing),
-            Some((bucket, _)) => Cause::Outdone(bucket),
-            None => Cause::BeyondRules,
-        };
-        let replacement = in_bucket.map_or(next_newer, |(_, place)| place);
-        let replacement = self.counting[replacement].archive;
-        Some(Removal {
-            cause,
-            mark_ended: archive.mark.and_then(|mark| match mark {
-                Mark::Until(end) => Some(end),
-                Mark::Forever => None,
-            }),
-            replacement: replacement.name.clone(),
-            replacement_standing: replacement.standing,
-        })
+        }
+        self.counting.sort_by_key(|one| one.at);
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::NoPolicy => f.write_str("no policy"),
-            Reason::Future => f.write_str("dated in the future"),
-            Reason::Marked(mark) => write!(f, "marked: keep {mark}"),
-            Reason::Last { position, count } => write!(f, "last {position} of {count}"),
-            Reason::Newest(bucket) => write!(f, "{bucket}"),
-            Reason::Oldest(rule) => write!(f, "oldest, {rule} counts remain"),
-            Reason::Within(span) => write!(f, "within {span}"),
-            Reason::NewestGood => f.write_str("newest good archive"),
-            Reason::NewestUnproven => f.write_str("newest archive, unproven"),
-            Reason::NewestSealed => f.write_str("newest archive, sealed"),
-            Reason::NewestTorn => f.write_str("newest archive, with a torn database"),
-            Reason::NothingBetter(standing) => {
-                write!(f, "{standing}, but no good archive is as new")
-            }
-        }
-    }
+/// Returns these archives and another one, the newest first.
+fn with<'a>(
+    newest_first: &[&'a Candidate<'a>],
+    other: &'a Candidate<'a>,
+) -> Vec<&'a Candidate<'a>> {
+    let place = newest_first.partition_point(|one| one.at < other.at);
+    let (newer, older) = newest_first.split_at(place);
+    [newer, &[other], older].concat()
 }
 
-impl fmt::Display for Removal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            Cause::Outdone(bucket) => write!(f, "{bucket}: replaced by {}", self.replacement)?,
-            Cause::BeyondRules => write!(f, "beyond every rule: replaced by {}", self.replacement)?,
-            Cause::Bad(standing) => write!(f, "{standing}: replaced by {}", self.replacement)?,
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::model::retention::{Arrival, Count, Counts, Mark, Zone};
+
+    #[test]
+    fn of_thousands_of_late_and_marked_archives_few_are_looked_at_again() {
+        let now: DateTime<Utc> = "2026-11-30T12:00:00Z".parse().expect("a time");
+        let archive = |number: i64| {
+            let is_marked = number % 2 == 0;
+            let time = now - TimeDelta::hours(12 * (number + 4));
+            Archive {
+                name: number.to_string(),
+                time,
+                number: 0,
+                standing: Standing::Good,
+                mark: is_marked.then_some(Mark::Forever),
+                arrival: Arrival::told(time + TimeDelta::days(2), is_marked),
+            }
+        };
+        let archives: Vec<Archive> = (0..4000).map(archive).collect();
+        let counts = Counts {
+            last: Count::from(3),
+            daily: Count::from(7),
+            ..Counts::default()
+        };
+        let policy = Policy::new(counts, None, Zone::UTC);
+        let candidate = |(at, archive)| Candidate::new(at, archive, &policy);
+        let candidates: Vec<Candidate> = archives.iter().enumerate().map(candidate).collect();
+        let mut groups = Rivals::of_each(&archives);
+        groups.sort();
+        groups.dedup();
+        assert!(groups.len() > 1000, "{}", groups.len());
+        let mut among = Growing::new(&candidates, groups[0], now);
+        let (mut looks, mut rivals) = (0, 0);
+        for group in groups {
+            rivals += among.coming.len();
+            among.grow(group);
+            rivals -= among.coming.len();
+            looks += among.counting.len();
+            let counting = among.counting.clone();
+            let court = Court::new(&candidates, counting, &among.marked, (&policy, now));
+            among.counting = court.decisive();
         }
-        if self.replacement_standing != Standing::Good {
-            write!(f, " ({})", self.replacement_standing)?;
-        }
-        if let Some(end) = self.mark_ended {
-            write!(f, "; its mark ended {}", moment(end))?;
-        }
-        Ok(())
+        assert!(rivals > 3990 && among.marked.len() > 1990, "{rivals}");
+        assert!(looks < 20 * archives.len(), "{looks}");
     }
 }

@@ -9,23 +9,29 @@
 //! Time comes in as an argument: the same archives, policy and moment give the same verdicts, whatever their order.
 
 mod archive;
+mod arrival;
 mod calendar;
+mod court;
 mod judge;
 mod policy;
 mod removals;
+mod rivals;
 mod rules;
 mod share;
 mod simulate;
 mod span;
+mod verdict;
 
 pub use archive::{Archive, Mark, Standing, is_future};
+pub use arrival::{Arrival, Timing};
 pub use calendar::{Bucket, Period, Zone};
-pub use judge::{Cause, Judged, Reason, Removal, Verdict, judge};
+pub use judge::judge;
 pub use policy::{Count, Counts, Policy, Rule};
 pub use removals::Removals;
 pub use share::{Share, TooMany};
 pub use simulate::{Day, Simulation, simulate};
 pub use span::Span;
+pub use verdict::{Cause, Judged, Reason, Removal, Verdict};
 
 #[cfg(test)]
 mod properties;

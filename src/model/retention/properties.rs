@@ -11,6 +11,8 @@ use super::{
     *,
 };
 
+mod late;
+
 /// A zone, and a moment around which its clocks do something odd.
 const ODD_MOMENTS: [(&str, &str); 12] = [
     ("UTC", "2026-12-31T23:00:00Z"),
@@ -87,6 +89,7 @@ fn archives(around: DateTime<Utc>) -> impl Strategy<Value = Vec<Archive>> {
                 number: 0,
                 standing,
                 mark,
+                arrival: None,
             };
         drawn.into_iter().enumerate().map(archive).collect()
     })

@@ -61,6 +61,7 @@ mod tests {
             number: 0,
             standing: Standing::Good,
             mark: None,
+            arrival: None,
         };
         times.iter().map(archive).collect()
     }

@@ -4,10 +4,11 @@ use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 
 use super::{
     archive::{Archive, Standing},
-    judge::{Judged, judge},
+    judge::judge,
     policy::Policy,
     rules::{self, CalendarArchive},
     span::Span,
+    verdict::Judged,
 };
 use crate::model::limits::{MAX_SIMULATED_ARCHIVES, MAX_SIMULATED_DAYS, MAX_SIMULATED_VERDICTS};
 
@@ -106,6 +107,7 @@ pub fn simulate(
         number: 0,
         standing: Standing::Good,
         mark: None,
+        arrival: None,
     };
     let now = times.last().copied().unwrap_or(start);
     simulation.held = judge(held.iter().map(archive).collect(), policy, now);

@@ -20,7 +20,10 @@ use self::{
     probe::{PROBE, content, create_once, find, finish, list, reads},
 };
 use crate::{
-    catalog::target::Target,
+    catalog::{
+        target::Target,
+        vault::{ReadContent, Vault},
+    },
     context::Context,
     work::{
         cancel::Stop,
@@ -30,6 +33,7 @@ use crate::{
 use crate::{
     config::Settings,
     error::{Failure, Kind},
+    ops::repo::damaged,
     store::{Maker, Store, address::masked, require_room},
 };
 
@@ -120,6 +124,10 @@ fn examine(
             }
             return Err(error);
         }
+        if let Some(vault) = destination.repository.vault() {
+            let shown = destination.shown();
+            examination.attempt(Ability::Repository, || whole(vault, &shown))?;
+        }
     }
     let checked = DestinationCheck {
         name: name.map(str::to_owned),
@@ -131,6 +139,23 @@ fn examine(
         swept: examination.swept,
     };
     Ok((checked, examination.failure))
+}
+
+/// Fails if something is missing in a repository, or damaged. Returns a remark on its properties.
+fn whole(vault: &dyn Vault, shown: &str) -> Result<((), Option<String>)> {
+    let facts = vault.facts()?;
+    let faults = vault.check(ReadContent::Nothing)?;
+    if let Some(first) = faults.first() {
+        let failure = damaged(shown, &faults);
+        let message = format!("{}: {first}", failure.message);
+        return Err(Failure { message, ..failure }.into());
+    }
+    let mut remark = format!("version {}, chunks: {}", facts.version, facts.chunks);
+    for note in facts.notes {
+        remark.push_str("; ");
+        remark.push_str(&note);
+    }
+    Ok(((), Some(remark)))
 }
 
 /// Removes probes although we are to stop; for that the destination is opened anew, by one that is not to stop yet.

@@ -81,6 +81,8 @@ pub enum Ability {
     Parts,
     /// An upload in parts can be given up.
     AbortParts,
+    /// The repository there has all that its states need; its content is not read.
+    Repository,
 }
 
 impl Ability {
@@ -97,6 +99,7 @@ impl Ability {
             Ability::Delete => "delete",
             Ability::Parts => "parts",
             Ability::AbortParts => "abort_parts",
+            Ability::Repository => "repository",
         }
     }
 }

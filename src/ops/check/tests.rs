@@ -146,6 +146,10 @@ impl Store for Double {
             _ => Ok(vec!["old.tar.gz".to_owned()]),
         }
     }
+
+    fn below(&self, _: &str) -> Result<Box<dyn Store>> {
+        failed(Kind::Failed, "no folders")
+    }
 }
 
 impl Write for DoubleUpload {

@@ -1,38 +1,30 @@
-//! The content of a tar: its files in a file without a name, and the records of everything else.
+//! The files, folders and links of what is converted, as the records of an archive.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Write as _},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::{
-    paths::{Place, place_of},
-    tar_file::TarFile,
-};
+use super::paths::{Place, place_of};
 use crate::{
     archive::{
-        foreign_tar::{ForeignKind, ForeignMember, ForeignTar},
+        foreign_tar::{ForeignKind, ForeignMember},
         manifest_text::too_large,
     },
-    context::Context,
     disk::tree::beneath::is_carried,
     error::{Failure, Kind},
     model::{
-        digest::{Digest, Hashing, HashingReader},
+        digest::Digest,
         entry_name::EntryName,
         limits::MAX_ENTRIES,
         manifest::FileRecord,
         relative::{RelativeName, shown},
         tree::{FolderRecord, LinkRecord, Tree, Xattrs},
     },
-    work::{range::FileRange, remark::RemarkKind, remarks::Remarks},
+    work::{remark::RemarkKind, remarks::Remarks},
 };
 
-/// The content of a tar.
+/// The records of what is converted.
+#[derive(Default)]
 pub struct Collected {
     /// The records of its files.
     pub files: BTreeMap<EntryName, FileRecord>,
@@ -40,156 +32,73 @@ pub struct Collected {
     pub trees: BTreeMap<EntryName, Tree>,
     /// The time of its newest change, Unix seconds.
     pub newest: Option<i64>,
-    /// SHA-256 of the tar as it lies there.
-    pub origin: Digest,
-    /// The digest of each file in the order of the tar.
-    digests: Vec<Digest>,
     /// The place of the content of each file.
-    places: BTreeMap<EntryName, u64>,
-    content: Arc<File>,
+    pub places: BTreeMap<EntryName, u64>,
 }
 
-impl Collected {
-    /// Returns the content of an entry.
-    pub fn content(&self, name: &EntryName) -> Result<FileRange> {
-        let record = self.files.get(name).zip(self.places.get(name));
-        let (record, place) = record.with_context(|| format!("{name} is not in the tar"))?;
-        Ok(FileRange::new(self.content.clone(), *place, record.size))
-    }
+/// The content of a file that was read.
+pub struct Kept {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The place at which it is found again.
+    pub place: u64,
 }
 
-/// Reads the tar, and collects what an archive can have. What it cannot have is left undone.
-pub fn collect(
-    context: &Context,
-    tar: &TarFile,
-    directory: Option<&EntryName>,
-    remarks: &mut Remarks,
-) -> Result<Collected> {
-    let scratch = &context.scratch;
-    let content = tempfile::tempfile_in(scratch)
-        .with_context(|| format!("cannot make a temporary file in {}", scratch.display()))?;
-    let mut collecting = Collecting {
-        shown: &tar.shown,
-        keeping: format!(
-            "cannot keep the content in a temporary file in {}",
-            scratch.display()
-        ),
-        directory,
-        remarks,
-        files: BTreeMap::new(),
-        trees: BTreeMap::new(),
-        places: BTreeMap::new(),
-        digests: Vec::new(),
-        newest: None,
-        end: 0,
-        others: 0,
-    };
-    let mut content = io::BufWriter::new(content);
-    let origin = each_member(context, tar, &mut |member, stream| {
-        collecting.take(member, stream, &mut content)
-    })?;
-    let keeping = collecting.keeping.clone();
-    let content = content.into_inner().map_err(io::IntoInnerError::into_error);
-    let content = content.with_context(|| keeping)?;
-    if collecting.files.is_empty() && collecting.trees.is_empty() {
-        let message = format!("{} holds no file and no folder", tar.shown);
-        return Err(Failure::new(Kind::Refused, message)
-            .hint("look at it with `tar -t`")
-            .into());
-    }
-    Ok(Collected {
-        files: collecting.files,
-        trees: collecting.trees,
-        newest: collecting.newest,
-        origin,
-        digests: collecting.digests,
-        places: collecting.places,
-        content: Arc::new(content),
-    })
-}
-
-/// Reads the tar once more. Fails if it is not what it was.
-pub fn compare(context: &Context, tar: &TarFile, collected: &Collected) -> Result<()> {
-    let mut expected = collected.digests.iter();
-    let changed = || {
-        let message = format!("{} is not the same at a second reading", tar.shown);
-        Failure::new(Kind::Failed, message).hint(
-            "convert it when no process writes to it; if none does, test the disk and the memory",
-        )
-    };
-    let origin = each_member(context, tar, &mut |member, stream| {
-        if member.what != ForeignKind::File {
-            return Ok(());
-        }
-        let digest = hash(stream, &mut io::sink(), "")?.0;
-        match expected.next() == Some(&digest) {
-            true => Ok(()),
-            false => Err(changed().into()),
-        }
-    })?;
-    match expected.next().is_none() && origin == collected.origin {
-        true => Ok(()),
-        false => Err(changed().into()),
-    }
-}
-
-type Stream<'a> = ForeignTar<&'a mut HashingReader<crate::work::cancel::Watched<FileRange>>>;
-
-/// Passes each member of the tar to `take`, and returns the digest of the whole file.
-fn each_member(
-    context: &Context,
-    tar: &TarFile,
-    take: &mut dyn FnMut(ForeignMember, &mut Stream<'_>) -> Result<()>,
-) -> Result<Digest> {
-    let reading = || format!("cannot read {}", tar.shown);
-    let first = tar.first().with_context(reading)?;
-    let mut hashing = HashingReader::new(context.watch(tar.reader()));
-    let mut stream = ForeignTar::open(&tar.shown, &first, &mut hashing, context.threads)?;
-    while let Some(member) = stream.next_member()? {
-        take(member, &mut stream)?;
-    }
-    drop(stream);
-    io::copy(&mut hashing, &mut io::sink()).with_context(reading)?;
-    Ok(hashing.finish().0)
-}
-
-/// Writes the content of the current member to `out`; returns its digest and size.
-fn hash(stream: &mut Stream<'_>, out: &mut dyn io::Write, keeping: &str) -> Result<(Digest, u64)> {
-    let mut hashing = Hashing::new(out);
-    stream.content(&mut |bytes| {
-        let kept = hashing.write_all(bytes);
-        kept.with_context(|| keeping.to_owned())
-    })?;
-    Ok(hashing.finish())
-}
-
-struct Collecting<'a> {
-    shown: &'a str,
-    /// The context of a failure to keep the content.
-    keeping: String,
-    directory: Option<&'a EntryName>,
-    remarks: &'a mut Remarks,
-    files: BTreeMap<EntryName, FileRecord>,
-    trees: BTreeMap<EntryName, Tree>,
-    places: BTreeMap<EntryName, u64>,
-    digests: Vec<Digest>,
-    newest: Option<i64>,
-    /// The end of the content so far.
-    end: u64,
+/// Collects the members of what is converted, one by one.
+pub struct Collecting<'a> {
+    /// The thing that is converted, for messages.
+    pub shown: &'a str,
+    /// The advice if it has something that no archive may have.
+    pub advice: &'static str,
+    /// The directory that gets everything; `None` if each folder at the top is a directory of its own.
+    pub directory: Option<&'a EntryName>,
+    /// Gets what no archive can have.
+    pub remarks: &'a mut Remarks,
+    /// The records so far.
+    pub collected: Collected,
     /// The number of folders and links.
-    others: usize,
+    pub others: usize,
 }
 
-impl Collecting<'_> {
-    fn take(
+impl<'a> Collecting<'a> {
+    /// Begins with nothing.
+    pub fn new(
+        shown: &'a str,
+        advice: &'static str,
+        directory: Option<&'a EntryName>,
+        remarks: &'a mut Remarks,
+    ) -> Collecting<'a> {
+        Collecting {
+            shown,
+            advice,
+            directory,
+            remarks,
+            collected: Collected::default(),
+            others: 0,
+        }
+    }
+
+    /// Returns the records. Fails if there are none; `hint` says how to look.
+    pub fn finish(self, hint: &str) -> Result<Collected, Failure> {
+        let collected = self.collected;
+        if collected.files.is_empty() && collected.trees.is_empty() {
+            let message = format!("{} holds no file and no folder", self.shown);
+            return Err(Failure::new(Kind::Refused, message).hint(hint));
+        }
+        Ok(collected)
+    }
+
+    /// Adds a member. `keep` reads its content; it is called for files alone. What an archive cannot have is left undone.
+    pub fn take(
         &mut self,
         member: ForeignMember,
-        stream: &mut Stream<'_>,
-        content: &mut dyn io::Write,
+        keep: &mut dyn FnMut() -> Result<Kept>,
     ) -> Result<()> {
         let is_folder = member.what == ForeignKind::Folder;
         let place = self.place(&member.path, is_folder)?;
-        if self.files.len() + self.others > MAX_ENTRIES {
+        if self.collected.files.len() + self.others > MAX_ENTRIES {
             return Err(too_large(None).into());
         }
         let path = shown(&member.path);
@@ -212,15 +121,15 @@ impl Collecting<'_> {
             self.remarks
                 .undone(RemarkKind::Attribute, path.clone(), message);
         }
-        self.newest = self.newest.max(Some(member.mtime.seconds));
+        self.collected.newest = self.collected.newest.max(Some(member.mtime.seconds));
         match (&member.what, place) {
             (_, Place::Top) => {}
             (ForeignKind::Folder, Place::Directory(name)) => {
-                self.trees.entry(name).or_default().root = folder(member);
+                self.collected.trees.entry(name).or_default().root = folder(member);
             }
             (ForeignKind::Folder, Place::Below(name, relative)) => {
                 self.others += 1;
-                let tree = self.trees.entry(name).or_default();
+                let tree = self.collected.trees.entry(name).or_default();
                 tree.folders.insert(relative, folder(member));
             }
             (ForeignKind::Link(target), Place::Below(name, relative)) => {
@@ -231,11 +140,8 @@ impl Collecting<'_> {
                     owner: member.owner,
                     mtime: Some(member.mtime),
                 };
-                self.trees
-                    .entry(name)
-                    .or_default()
-                    .links
-                    .insert(relative, link);
+                let tree = self.collected.trees.entry(name).or_default();
+                tree.links.insert(relative, link);
             }
             (ForeignKind::Link(_), _) => {
                 let message = format!(
@@ -245,11 +151,8 @@ impl Collecting<'_> {
             }
             (ForeignKind::SameAs(first), place) => self.same_as(&path, first, place)?,
             (_, place) => {
-                let (digest, size) = hash(stream, content, &self.keeping)?;
-                self.digests.push(digest);
-                let at = self.end;
-                self.end += size;
-                self.file(place, at, |name| recorded(&member, name, digest, size));
+                let kept = keep()?;
+                self.file(place, kept.place, |name| recorded(&member, name, &kept));
             }
         }
         Ok(())
@@ -262,16 +165,17 @@ impl Collecting<'_> {
                 self.shown,
                 shown(path)
             );
-            Failure::new(Kind::Refused, message)
-                .hint("unpack it, and pack again what is to be kept")
+            Failure::new(Kind::Refused, message).hint(self.advice)
         })
     }
 
     /// Adds a further name of a file that came before.
     fn same_as(&mut self, path: &str, first: &[u8], place: Place) -> Result<(), Failure> {
         let (name, _) = entry_of(&self.place(first, false)?);
-        let found = name.and_then(|name| self.files.get_key_value(&name));
-        let found = found.map(|(name, record)| (record.clone(), self.places.get(name).copied()));
+        let collected = &self.collected;
+        let found = name.and_then(|name| collected.files.get_key_value(&name));
+        let found =
+            found.map(|(name, record)| (record.clone(), collected.places.get(name).copied()));
         let Some((record, Some(at))) = found else {
             let message = format!(
                 "{} has a hard link, {path}, to {}, which does not come before it",
@@ -294,7 +198,7 @@ impl Collecting<'_> {
     fn file(&mut self, place: Place, at: u64, record: impl FnOnce(EntryName) -> FileRecord) {
         if let Place::Below(name, relative) = &place {
             self.forget(name, relative);
-            self.trees.entry(name.clone()).or_default();
+            self.collected.trees.entry(name.clone()).or_default();
         }
         let (Some(name), escaped) = entry_of(&place) else {
             return;
@@ -303,18 +207,18 @@ impl Collecting<'_> {
             name: escaped,
             ..record(name.clone())
         };
-        self.places.insert(name.clone(), at);
-        self.files.insert(name, record);
+        self.collected.places.insert(name.clone(), at);
+        self.collected.files.insert(name, record);
     }
 
     /// Forgets a file or a link of the same path that came before.
     fn forget(&mut self, name: &EntryName, relative: &RelativeName) {
-        if let Some(tree) = self.trees.get_mut(name) {
+        if let Some(tree) = self.collected.trees.get_mut(name) {
             tree.links.remove(relative);
         }
         let (entry, _) = relative.entry(name);
-        self.files.remove(&entry);
-        self.places.remove(&entry);
+        self.collected.files.remove(&entry);
+        self.collected.places.remove(&entry);
     }
 }
 
@@ -333,7 +237,7 @@ fn entry_of(place: &Place) -> (Option<EntryName>, Option<Vec<u8>>) {
     }
 }
 
-fn recorded(member: &ForeignMember, name: EntryName, digest: Digest, size: u64) -> FileRecord {
+fn recorded(member: &ForeignMember, name: EntryName, kept: &Kept) -> FileRecord {
     let owner = &member.owner;
     FileRecord {
         mode: Some(member.mode),
@@ -345,7 +249,7 @@ fn recorded(member: &ForeignMember, name: EntryName, digest: Digest, size: u64) 
         mtime_ns: Some(member.mtime.nanoseconds).filter(|count| *count > 0),
         kind: Some("file".into()),
         xattrs: carried(&member.xattrs),
-        ..FileRecord::new(name, digest, size)
+        ..FileRecord::new(name, kept.digest, kept.size)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 /// The result of a conversion.
 #[derive(Debug, Serialize)]
 pub struct ConvertReport {
-    /// The tar.
+    /// The tar, or the snapshot.
     pub from: String,
     /// The name of the archive.
     pub archive: String,
@@ -47,6 +47,8 @@ pub enum TimeFrom {
     Option,
     /// It is that of the newest change.
     NewestChange,
+    /// It is that of the snapshot.
+    Snapshot,
 }
 
 /// An archive at a destination.

@@ -28,6 +28,8 @@ pub struct Ends {
     to: Option<Recipients>,
     /// True if both destinations seal for the same.
     are_same: bool,
+    /// True if the other one is a repository: it seals by its own password, and holds nothing that was sealed before.
+    opens: bool,
 }
 
 /// The bytes that are sent, and what is done with them.
@@ -68,8 +70,13 @@ impl Ends {
                     matches!(from.recipients(context, settings), Ok(Some(here)) if here.are_same(there))
                 }
             };
+        let opens = to.repository.vault().is_some();
         let to = recipients;
-        Ok(Ends { to, are_same })
+        Ok(Ends {
+            to,
+            are_same,
+            opens,
+        })
     }
 
     /// Returns the name that an archive gets at the other destination.
@@ -77,6 +84,9 @@ impl Ends {
         match (Ending::of_file(name), &self.to) {
             (Some(Ending::Plain), Some(_)) => {
                 format!("{}{}", stem_of(name), Ending::Sealed.text())
+            }
+            (Some(Ending::Sealed), None) if self.opens => {
+                format!("{}{}", stem_of(name), Ending::Plain.text())
             }
             _ => name.to_owned(),
         }
@@ -86,7 +96,7 @@ impl Ends {
     pub fn keeps_bytes(&self, is_sealed: bool) -> bool {
         match is_sealed {
             false => self.to.is_none(),
-            true => self.to.is_none() || self.are_same,
+            true => !self.opens && (self.to.is_none() || self.are_same),
         }
     }
 
@@ -144,10 +154,16 @@ impl Ends {
         }
         let source = opened.map_err(|error| match Failure::of(&error) {
             failure if failure.kind == Kind::Key => Failure {
-                message: format!(
-                    "{}; it has to be sealed anew, for the recipients of the destination",
-                    failure.message
-                ),
+                message: match self.opens {
+                    true => format!(
+                        "{}; a repository seals by its own password",
+                        failure.message
+                    ),
+                    false => format!(
+                        "{}; it has to be sealed anew, for the recipients of the destination",
+                        failure.message
+                    ),
+                },
                 ..failure
             }
             .into(),

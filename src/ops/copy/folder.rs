@@ -5,15 +5,18 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{
-    report::{CopiedArchive, CopyReport, SkippedArchive},
+    held::{Held, StateId},
+    report::{CopiedArchive, CopyReport, KnownBy, SkippedArchive},
     request::CopyRequest,
     sweep::sweep,
-    words::{location, odd_name, target},
 };
 use crate::{
     archive::{Verified, reader::Discard, tree},
     catalog::{
-        destination::located, filter::one_archive, folder_tree::FolderTree, input::ArchiveInput,
+        destination::{Destination, located},
+        filter::one_archive,
+        folder_tree::FolderTree,
+        input::ArchiveInput,
         output::ending,
     },
     config::Settings,
@@ -25,7 +28,10 @@ use crate::{
         archive_name::{ArchiveName, Ending},
         written::escaped,
     },
-    ops::packed::{Packed, There, there},
+    ops::{
+        copy_words::{location, odd_name, target},
+        packed::{Packed, There, there},
+    },
     work::events::CatalogEvent,
 };
 
@@ -47,18 +53,14 @@ pub fn copy_folder(
     let input = ArchiveInput::Folder(path.to_owned());
     let verified = input.read(context, "verifying", &mut Discard)?;
     let copy = name_of(request.name.as_deref(), &verified, seal.as_ref())?;
-    let mut report = CopyReport {
-        copied: Vec::new(),
-        skipped: Vec::new(),
-        failed: Vec::new(),
-        failure: None,
-    };
-    if let There::Same(size_bytes) = there(context, &to, &copy, verified.manifest())? {
+    let mut report = CopyReport::new(context);
+    if let Some((name, size_bytes)) = held(context, &to, &copy, &verified)? {
         report.skipped.push(SkippedArchive {
-            to: location(&to, &copy),
-            to_escaped: located(to.path_escaped().as_deref(), &copy),
-            name: copy,
+            to: location(&to, &name),
+            to_escaped: located(to.path_escaped().as_deref(), &name),
+            name,
             size_bytes,
+            known_by: KnownBy::Manifest,
         });
         return Ok(report);
     }
@@ -91,6 +93,31 @@ pub fn copy_folder(
         context.tell(CatalogEvent::NameTellsNoTime { archive });
     }
     Ok(report)
+}
+
+/// Returns name and size of the archive there that is the same: of the name `copy`, or in a repository of any name.
+fn held(
+    context: &Context,
+    to: &Destination,
+    copy: &str,
+    verified: &Verified,
+) -> Result<Option<(String, u64)>> {
+    if to.repository.vault().is_some() {
+        let mut held = Held::all(to)?;
+        let name = held.find(context, to, StateId::of(verified.manifest()))?;
+        return Ok(name.map(|name| {
+            context.tell(CatalogEvent::StateHeld {
+                archive: name.clone(),
+                destination: to.shown(),
+            });
+            let size_bytes = held.size(&name).unwrap_or_default();
+            (name, size_bytes)
+        }));
+    }
+    Ok(match there(context, to, copy, verified.manifest())? {
+        There::Same(size_bytes) => Some((copy.to_owned(), size_bytes)),
+        There::Nothing | There::Another => None,
+    })
 }
 
 /// Returns the name of the archive file: the one that was asked for, else that of the root folder.

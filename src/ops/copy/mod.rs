@@ -2,24 +2,24 @@
 
 mod decision;
 mod folder;
+mod foreign;
+mod held;
 mod report;
 mod request;
 mod sweep;
-pub(super) mod words;
-
-use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
 use self::{
     decision::{Check, Ends, content_size},
     folder::copy_folder,
+    foreign::copy_snapshot,
+    held::{Held, Source, StateId},
     report::{summary, unopened},
     sweep::sweep,
-    words::{location, odd_name, source, target, unpacked},
 };
 pub use self::{
-    report::{CopiedArchive, CopyReport, FailedCopy, SkippedArchive},
+    report::{CopiedArchive, CopyReport, FailedCopy, KnownBy, SkippedArchive},
     request::CopyRequest,
 };
 use crate::{
@@ -29,6 +29,10 @@ use crate::{
     model::{
         archive_name::{ArchiveName, Ending},
         known_archive::KnownContent,
+    },
+    ops::{
+        copy_words::{location, odd_name, source, target, unpacked},
+        snapshots::by_id,
     },
     work::events::CatalogEvent,
 };
@@ -41,6 +45,7 @@ use crate::{
         repository::{Manifests, OtherFile},
         sending::{Trouble, send},
         shipment::Shipment,
+        snapshots::is_snapshot_id,
     },
     context::Context,
 };
@@ -53,7 +58,15 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
     if let Some(path) = unpacked(context, &request.from)? {
         return copy_folder(context, settings, request, &path);
     }
-    let (from, named) = source(context, settings, &request.from)?;
+    let (from, mut named) = source(context, settings, &request.from)?;
+    let is_id = |name: &String| from.repository.vault().is_some() && is_snapshot_id(name);
+    if let Some(id) = named.as_ref().filter(|name| is_id(name)) {
+        let snapshot = by_id(&from, id)?;
+        match snapshot.archive {
+            Some(archive) => named = Some(archive),
+            None => return copy_snapshot(context, settings, request, (&from, &snapshot)),
+        }
+    }
     let to = target(context, settings, &request.to)?;
     to.require_enabled()?;
     let ends = Ends::new(context, settings, &from, &to)?;
@@ -64,12 +77,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
         ends,
     };
     sweep(context, &copying.to)?;
-    let mut report = CopyReport {
-        copied: Vec::new(),
-        skipped: Vec::new(),
-        failed: Vec::new(),
-        failure: None,
-    };
+    let mut report = CopyReport::new(context);
     match named {
         Some(name) if !request.filter.is_everything() => {
             return Err(one_archive(&name).into());
@@ -80,11 +88,7 @@ pub fn copy(context: &Context, settings: &Settings, request: &CopyRequest) -> Re
             if Ending::of_file(&copy) != Ending::of_file(copying.ends.name_there(&name)) {
                 return Err(odd_name(&copy).into());
             }
-            let there = copying.to.repository.find(&copy)?;
-            let there = there.map(|stored| stored.size_bytes);
-            copying
-                .copy_archive(&name, &copy, there, &mut report)
-                .map_err(Trouble::cause)?;
+            copying.copy_one(&name, &copy, &mut report)?;
             if ArchiveName::of_file(&copy).is_none() {
                 let archive = copy.clone();
                 context.tell(CatalogEvent::NameTellsNoTime { archive });
@@ -104,6 +108,35 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
+    /// Copies the archive called `name` under the name `copy`, unless the other destination holds it.
+    fn copy_one(&self, name: &str, copy: &str, report: &mut CopyReport) -> Result<()> {
+        let mut held = match self.is_known_by_manifest() {
+            true => Held::all(&self.to)?,
+            false => Held::one(&self.to, copy)?,
+        };
+        // One that is missing is a failure of the copy.
+        if let Some(stored) = self.from.repository.find(name)? {
+            let source = Source::new(stored, self.told_state(name)?);
+            if self.skip_held(&source, copy, &mut held, report)? {
+                return Ok(());
+            }
+        }
+        let copied = self.copy_archive(name, copy, report);
+        copied.map_err(Trouble::cause)
+    }
+
+    /// Returns the state of an archive, if a repository tells it.
+    fn told_state(&self, name: &str) -> Result<Option<StateId>> {
+        let repository = &self.from.repository;
+        if repository.vault().is_none() {
+            return Ok(None);
+        }
+        let listing = repository.list(None, Manifests::OfNone)?;
+        let mut archives = listing.archives.iter();
+        let listed = archives.find(|listed| listed.stored.name == name);
+        Ok(listed.and_then(StateId::told))
+    }
+
     /// Copies the archives that the other destination does not hold, the newest first.
     fn copy_all(
         &self,
@@ -134,28 +167,29 @@ impl Copying<'_> {
                 .hint("`hookshot list --all-hosts` shows what is there; `hookshot copy --all-hosts` copies all of it")
                 .into());
         }
-        let there = self.there()?;
+        let mut held = Held::all(&self.to)?;
         let (mut failures, mut refusals) = (Vec::<Failure>::new(), 0);
-        for stored in archives.iter().map(|listed| &listed.stored) {
-            let name = &stored.name;
+        for listed in &archives {
+            let name = &listed.stored.name;
             self.context.stop.check()?;
             let copy = self.ends.name_there(name);
-            let there = there.get(&copy).copied();
-            if self.is_copy(name, stored.size_bytes, &copy, there)? {
-                // The destination already holds this archive, even if it refused others: skip it.
-                self.skip(&copy, stored.size_bytes, report);
+            let source = Source::new(listed.stored.clone(), StateId::told(listed));
+            // The destination already holds this archive, even if it refused others: skip it.
+            if self.skip_held(&source, &copy, &mut held, report)? {
                 continue;
             }
             let failure = match failures.last() {
                 Some(last) if refusals == PATIENCE => self.untried(last.kind),
-                _ => match self.copy_archive(name, &copy, there, report) {
+                _ => match self.copy_archive(name, &copy, report) {
                     Ok(()) => {
+                        held.add(&copy, source.stored.size_bytes, source.known());
                         refusals = 0;
                         continue;
                     }
                     Err(trouble) => {
                         // A taken name tells nothing about other names.
-                        let is_refusal = matches!(trouble, Trouble::Target(_)) && there.is_none();
+                        let is_free = held.size(&copy).is_none();
+                        let is_refusal = matches!(trouble, Trouble::Target(_)) && is_free;
                         refusals += usize::from(is_refusal);
                         Failure::of(&trouble.cause())
                     }
@@ -191,18 +225,6 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Returns the names and sizes of the archives at the other destination.
-    fn there(&self) -> Result<BTreeMap<String, u64>> {
-        let listing = match self.to.repository.list(None, Manifests::OfNone) {
-            // A folder that is not there yet is made when something is written to it.
-            Err(error) if Failure::of(&error).kind == Kind::NotFound => return Ok(BTreeMap::new()),
-            listing => listing?,
-        };
-        let archives = listing.archives.into_iter().map(|listed| listed.stored);
-        let all = archives.chain(listing.other_names);
-        Ok(all.map(|stored| (stored.name, stored.size_bytes)).collect())
-    }
-
     /// Returns the failure of an archive after too many refused ones.
     fn untried(&self, kind: Kind) -> Failure {
         let place = self.to.shown();
@@ -210,17 +232,63 @@ impl Copying<'_> {
         Failure::new(kind, message)
     }
 
-    /// Notes that the other destination holds an archive of this name and size.
-    fn skip(&self, name: &str, size_bytes: u64, report: &mut CopyReport) {
-        self.context.tell(CatalogEvent::AlreadyHeld {
-            archive: name.to_owned(),
+    /// Returns true if archives are known by their manifests alone: a state of a repository is not a file.
+    fn is_known_by_manifest(&self) -> bool {
+        [&self.from, &self.to]
+            .iter()
+            .any(|place| place.repository.vault().is_some())
+    }
+
+    /// Skips an archive that the other destination holds; false if it does not.
+    fn skip_held(
+        &self,
+        source: &Source,
+        copy: &str,
+        held: &mut Held,
+        report: &mut CopyReport,
+    ) -> Result<bool> {
+        let (name, size_bytes) = (&*source.stored.name, source.stored.size_bytes);
+        let there = held.size(copy);
+        if !self.is_known_by_manifest() && self.is_copy(name, size_bytes, copy, there)? {
+            self.context.tell(CatalogEvent::AlreadyHeld {
+                archive: copy.to_owned(),
+                destination: self.to.shown(),
+            });
+            self.skip(copy, size_bytes, KnownBy::NameAndSize, report);
+            return Ok(true);
+        }
+        if there.is_none() && !self.is_known_by_manifest() {
+            return Ok(false);
+        }
+        let Some(state) = source.state(&*self.from.repository)? else {
+            return Ok(false);
+        };
+        let found = match self.is_known_by_manifest() {
+            true => held.find(self.context, &self.to, state)?,
+            false => {
+                let is_at = held.is_at(self.context, &self.to, copy, state)?;
+                is_at.then(|| copy.to_owned())
+            }
+        };
+        let Some(found) = found else {
+            return Ok(false);
+        };
+        self.context.tell(CatalogEvent::StateHeld {
+            archive: found.clone(),
             destination: self.to.shown(),
         });
+        let size_bytes = held.size(&found).unwrap_or(size_bytes);
+        self.skip(&found, size_bytes, KnownBy::Manifest, report);
+        Ok(true)
+    }
+
+    fn skip(&self, name: &str, size_bytes: u64, known_by: KnownBy, report: &mut CopyReport) {
         report.skipped.push(SkippedArchive {
             name: name.to_owned(),
             to: location(&self.to, name),
             to_escaped: located(self.to.path_escaped().as_deref(), name),
             size_bytes,
+            known_by,
         });
     }
 
@@ -241,25 +309,14 @@ impl Copying<'_> {
         Ok(there.is_some() && there == here)
     }
 
-    /// Copies one archive under the name `copy`, unless the other destination holds one of that name and the same size.
-    fn copy_archive(
-        &self,
-        name: &str,
-        copy: &str,
-        there: Option<u64>,
-        report: &mut CopyReport,
-    ) -> Result<(), Trouble> {
+    /// Copies one archive under the name `copy`.
+    fn copy_archive(&self, name: &str, copy: &str, report: &mut CopyReport) -> Result<(), Trouble> {
         let from = location(&self.from, name);
         let source = self.from.repository.open(name).map_err(Trouble::Source)?;
         let size_bytes = source
             .length()
             .with_context(|| format!("cannot read {from}"))
             .map_err(Trouble::Source)?;
-        let is_there = self.is_copy(name, size_bytes, copy, there);
-        if is_there.map_err(Trouble::Target)? {
-            self.skip(copy, size_bytes, report);
-            return Ok(());
-        }
         let known = self.from.repository.records();
         let known = known.and_then(|records| records.get(name)).cloned();
         let (known, other) = match known {

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use crate::{
+    context::Context,
     error::{Failure, Kind},
     store::Proof,
+    work::remarks::Remarks,
 };
 
 /// The results of a copy.
@@ -19,6 +21,32 @@ pub struct CopyReport {
     /// The summary of the failures, if an archive failed.
     #[serde(skip)]
     pub failure: Option<Failure>,
+    /// The parts of a snapshot that no archive can have.
+    #[serde(flatten)]
+    pub remarks: Remarks,
+}
+
+impl CopyReport {
+    /// Returns the report of a copy that has not begun.
+    pub(super) fn new(context: &Context) -> CopyReport {
+        CopyReport {
+            copied: Vec::new(),
+            skipped: Vec::new(),
+            failed: Vec::new(),
+            failure: None,
+            remarks: context.remarks(),
+        }
+    }
+
+    /// Returns the name of the only archive there, if it was copied, or is the same state for certain.
+    pub fn name_there(&self) -> Option<&str> {
+        let copied = self.copied.first().map(|copied| &*copied.name);
+        copied.or_else(|| {
+            let mut skipped = self.skipped.iter();
+            let same = skipped.find(|skipped| skipped.known_by == KnownBy::Manifest);
+            same.map(|skipped| &*skipped.name)
+        })
+    }
 }
 
 /// An archive that was copied.
@@ -47,10 +75,20 @@ pub struct CopiedArchive {
     pub proven: Option<&'static str>,
 }
 
-/// An archive that the destination held already, by name and size.
+/// The sign by which an archive is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnownBy {
+    /// Its name and size.
+    NameAndSize,
+    /// The SHA-256 of its manifest: it is the same state, whatever its name.
+    Manifest,
+}
+
+/// An archive that the destination held already.
 #[derive(Debug, Serialize)]
 pub struct SkippedArchive {
-    /// Its name.
+    /// Its name there.
     pub name: String,
     /// The location of the archive.
     pub to: String,
@@ -59,6 +97,8 @@ pub struct SkippedArchive {
     pub to_escaped: Option<String>,
     /// Its size.
     pub size_bytes: u64,
+    /// The sign by which it is known.
+    pub known_by: KnownBy,
 }
 
 /// An archive that was not copied.

@@ -9,15 +9,15 @@ use super::{
     earlier,
     gathered::{Gathered, describe},
     making::{Made, Making},
-    place::Outputs,
+    place::{LocalPlace, Outputs},
     request::ExportRequest,
-    stage::{look_back, stage},
+    stage::{HowToRead, look_back, stage},
 };
 use crate::{
     archive::writer::Level,
-    catalog::outside::Inside,
+    catalog::{output::UploadSlot, outside::Inside},
     model::{
-        archive_name::ArchiveName, change_counts::Changes, digest::Digest,
+        archive_name::ArchiveName, change_counts::Changes, copy_form::CopyForm, digest::Digest,
         known_archive::sources_of, manifest::Manifest, state_digest::state_digest,
     },
 };
@@ -27,6 +27,8 @@ pub struct Attempt<'a> {
     pub request: &'a ExportRequest,
     pub name: &'a ArchiveName,
     pub level: Level,
+    /// The form of the copies of databases.
+    pub form: CopyForm,
     pub app_version: Option<String>,
     /// A file that was not modified for this long is read in place.
     pub quiet: Duration,
@@ -61,6 +63,7 @@ pub fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> 
         request,
         name,
         level,
+        form,
         app_version,
         quiet,
         goal,
@@ -81,7 +84,15 @@ pub fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> 
         Some(newest) => Some(sources_of(newest)),
         None => earlier::newest_sealed(here.first(), context, settings),
     };
-    let mut gathered = stage(context, settings, request, quiet, sources.as_ref(), around)?;
+    let reading = HowToRead { form, quiet };
+    let mut gathered = stage(
+        context,
+        settings,
+        request,
+        reading,
+        sources.as_ref(),
+        around,
+    )?;
     // Other destinations are asked when they have proven that they can be: nothing waits for one that cannot.
     let asked = away.first().filter(|_| sources.is_none()).cloned();
     let manifest = describe(
@@ -114,7 +125,7 @@ pub fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> 
         context,
         name,
         manifest: &manifest,
-        level,
+        level: stream_level(level, &here, &away),
         contents: &gathered.contents,
         listings: &gathered.listings,
         earlier,
@@ -143,4 +154,14 @@ pub fn once(around: &mut Around<'_>, attempt: Attempt<'_>) -> Result<Attempted> 
         gathered,
         changes,
     })
+}
+
+/// Returns the level of the stream between export and destinations. If each of them takes the stream apart and
+/// compresses its blocks, nothing is compressed before that. The manifest has the level as configured: an archive that
+/// is made of such a state later is compressed with it.
+fn stream_level(level: Level, here: &[LocalPlace], away: &[UploadSlot]) -> Level {
+    match here.is_empty() && away.iter().all(UploadSlot::shares_content) {
+        true => Level::STORED,
+        false => level,
+    }
 }

@@ -6,6 +6,7 @@ mod attempt;
 mod earlier;
 mod gathered;
 mod held;
+mod lost;
 mod making;
 mod packing;
 mod place;
@@ -28,6 +29,7 @@ use self::{
     report::nowhere,
 };
 pub use self::{
+    lost::{FailedAt, kind_of_all},
     present::{PresentDatabase, PresentState, present_state, read_state},
     report::{ExportReport, OutputReport},
     request::{Encryption, ExportRequest, Overwrite, Reuse, Secrets},
@@ -37,8 +39,8 @@ use crate::{
     error::{Failure, Kind},
     machine::{app_version, enter::Entered},
     model::{
-        archive_name::ArchiveName, digest::Digest, entry_name::EntryName, retention::Mark,
-        written::rfc3339,
+        archive_name::ArchiveName, copy_form::CopyForm, digest::Digest, entry_name::EntryName,
+        retention::Mark, written::rfc3339,
     },
     source::{
         sqlite::verdict::CheckExtent,
@@ -102,12 +104,14 @@ pub fn export_unless(
     around.prepare(None)?;
     let mut further = FURTHER_ATTEMPTS.into_iter();
     let mut quiet = tree::QUIET;
+    let form = request.copy_form();
     let attempted = loop {
         let (started, app_version) = (Instant::now(), app_version.clone());
         let request = Attempt {
             request: &request,
             name: &name,
             level,
+            form,
             app_version,
             quiet,
             goal: same.map_or(Goal::Archive, Goal::ArchiveUnless),
@@ -120,7 +124,7 @@ pub fn export_unless(
                 let reason = format!("{error:#}");
                 context.tell(ExportEvent::StartedOver { reason });
             }
-            (made, _) => break made?,
+            (made, _) => break made.map_err(|error| cut_short(error, form))?,
         }
     };
     around.end_all();
@@ -183,6 +187,17 @@ pub fn export_unless(
         mark: request.keep.map(Mark::text),
         duration_seconds: context.begun.elapsed().as_secs_f64(),
     })))
+}
+
+/// Returns the error of an export. A repository keeps content that came before an interruption.
+fn cut_short(error: anyhow::Error, form: CopyForm) -> anyhow::Error {
+    let failure = Failure::of(&error);
+    match (failure.kind, form) {
+        (Kind::Interrupted(_), CopyForm::PageExact) => failure
+            .hint("no state of it stays; content that a repository got stays there until the next `hookshot prune`")
+            .into(),
+        _ => error,
+    }
 }
 
 /// Retry factors. If a file changes before it is packed, the export starts over. In each retry, files modified within

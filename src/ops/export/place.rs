@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    lost::{FailedAt, decisive},
     report::{OutputReport, failed_by},
     request::{Encryption, ExportRequest, Overwrite},
 };
@@ -63,7 +64,7 @@ impl Outputs {
             away: Vec::new(),
             missed: Vec::new(),
         };
-        let mut last = None;
+        let mut failures = Vec::new();
         for output in &request.outputs {
             let (shown, error) = match output {
                 ArchiveOutput::Stdout => {
@@ -102,10 +103,10 @@ impl Outputs {
                 ArchiveOutput::Unusable(shown, failure) => (shown.clone(), failure.clone().into()),
             };
             outputs.missed.push(failed_by(shown, &error));
-            last = Some(error);
+            failures.push((FailedAt::Opening, error));
         }
-        match last {
-            Some(error) if outputs.here.is_empty() && outputs.away.is_empty() => Err(error),
+        match decisive(failures) {
+            Some((_, error)) if outputs.here.is_empty() && outputs.away.is_empty() => Err(error),
             _ => Ok(outputs),
         }
     }

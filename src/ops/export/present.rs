@@ -14,7 +14,9 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     machine::{app_version, enter::Entered},
-    model::{archive_name::ArchiveName, digest::Digest, state_digest::state_digest},
+    model::{
+        archive_name::ArchiveName, copy_form::CopyForm, digest::Digest, state_digest::state_digest,
+    },
     source::{
         sqlite::verdict::{CheckDepth, CheckExtent},
         tree,
@@ -56,7 +58,7 @@ pub fn read_state(context: &Context, entered: &Entered) -> Result<PresentState> 
         manifest,
         mut gathered,
         ..
-    } = read(context, entered)?;
+    } = read(context, entered, CopyForm::Compact)?;
     let mut about_version = context.remarks();
     app_version::for_archive(context, &entered.settings, &mut about_version)?;
     gathered.remarks.extend(about_version);
@@ -79,14 +81,19 @@ pub fn read_state(context: &Context, entered: &Entered) -> Result<PresentState> 
     })
 }
 
-/// Returns the digest of the present state ([`state_digest`]), read as an export reads it; `None` if a file changes each
-/// time it is read. Nothing but temporary copies is written, but commands of sources run.
-pub fn present_state(context: &Context, entered: &Entered) -> Result<Option<Digest>> {
-    let manifest = read(context, entered)?.manifest;
+/// Returns the digest of the present state ([`state_digest`]), read as an export reads it that copies databases in this
+/// `form`; `None` if a file changes each time it is read. Nothing but temporary copies is written, but commands of
+/// sources run.
+pub fn present_state(
+    context: &Context,
+    entered: &Entered,
+    form: CopyForm,
+) -> Result<Option<Digest>> {
+    let manifest = read(context, entered, form)?.manifest;
     Ok((manifest.torn_count() == 0).then(|| state_digest(&manifest)))
 }
 
-fn read(context: &Context, entered: &Entered) -> Result<Attempted> {
+fn read(context: &Context, entered: &Entered, form: CopyForm) -> Result<Attempted> {
     let settings = &entered.settings;
     let name = ArchiveName::new(&settings.schema.prefix, context.now)
         .map_err(|fault| Failure::new(Kind::Usage, fault))?;
@@ -102,6 +109,7 @@ fn read(context: &Context, entered: &Entered) -> Result<Attempted> {
             request: &request,
             name: &name,
             level: settings.schema.level,
+            form,
             app_version: None,
             quiet: tree::QUIET,
             goal: Goal::Manifest,

@@ -90,9 +90,9 @@ pub struct OutputReport {
     /// True if another archive of the same second got its name first.
     #[serde(skip)]
     pub outrun: bool,
-    /// True if the place has no room for it.
+    /// The kind of the failure.
     #[serde(skip)]
-    pub is_full: bool,
+    pub kind: Option<Kind>,
 }
 
 impl ExportReport {
@@ -147,10 +147,10 @@ pub fn nowhere(outputs: &[OutputReport]) -> Failure {
     let faults = outputs.iter().filter_map(|arrival| arrival.error.clone());
     let faults: Vec<String> = faults.collect();
     let first = faults.first().cloned().unwrap_or_default();
-    let kind = match outputs.iter().all(|arrival| arrival.is_full) {
-        true => Kind::Space,
-        false => Kind::Unproven,
-    };
+    // A reason that all of them share has an exit code of its own.
+    let told = [Kind::Space, Kind::Blocked, Kind::Key];
+    let shared = |kind: &Kind| outputs.iter().all(|one| one.kind == Some(*kind));
+    let kind = told.into_iter().find(shared).unwrap_or(Kind::Unproven);
     let hint = match kind {
         Kind::Space => "no archive was stored; free some space there, or prune".to_owned(),
         _ => format!("no archive was stored; {}", advice(outputs)),
@@ -162,6 +162,7 @@ pub fn nowhere(outputs: &[OutputReport]) -> Failure {
 pub fn failed_by(archive: String, error: &anyhow::Error) -> OutputReport {
     OutputReport {
         hint: Failure::of(error).hint,
+        kind: Some(Failure::of(error).kind),
         ..failed(archive, format!("{error:#}"))
     }
 }
@@ -180,11 +181,6 @@ pub fn failed(archive: String, message: String) -> OutputReport {
         error,
         hint: None,
         outrun: false,
-        is_full: false,
+        kind: None,
     }
-}
-
-/// Returns true if a destination failed because it is full.
-pub fn is_full(error: &anyhow::Error) -> bool {
-    Failure::of(error).kind == Kind::Space
 }

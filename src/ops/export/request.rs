@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     crypt::Recipients,
     error::{Failure, Kind},
-    model::{method::Method, retention::Mark},
+    model::{copy_form::CopyForm, method::Method, retention::Mark},
 };
 
 /// The request for an export.
@@ -50,6 +50,15 @@ impl ExportRequest {
             level: None,
             snapshot: None,
             snapshot_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// Returns the form in which databases are copied for its outputs. If the archives of any of them share their
+    /// content, the others get the same copies, which are larger.
+    pub fn copy_form(&self) -> CopyForm {
+        match self.outputs.iter().any(ArchiveOutput::shares_content) {
+            true => CopyForm::PageExact,
+            false => CopyForm::Compact,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     error::{Failure, Kind},
     machine::contents,
     model::{
+        copy_form::CopyForm,
         entry_name::EntryName,
         known_archive::{ArchivedSources, sources_of},
         manifest::Manifest,
@@ -34,18 +35,27 @@ use crate::{
     work::{events::ExportEvent, remark::RemarkKind, remarks::Remarks},
 };
 
+/// The choices that an export makes before it reads the sources.
+#[derive(Debug, Clone, Copy)]
+pub struct HowToRead {
+    /// The form of the copies of databases.
+    pub form: CopyForm,
+    /// A file that was not modified for this long is read in place.
+    pub quiet: Duration,
+}
+
 /// Copies the databases and runs the commands, then reads the files, unless sources say another order: everything that
 /// the archive will hold, with its digest. What is copied has its cleanup at once; what is read where it lies, when the
 /// archive is made. A file that a database refers to is there when the database is copied; it is still there, or in a
 /// later state, when it is read.
 ///
-/// A directory's file that was not touched for `quiet` is read where it lies, others are copied aside. A source that
+/// A directory's file that was not touched for the quiet time is read where it lies, others are copied aside. A source that
 /// lost much since the `newest` archive is warned of; one that has less than is expected of it is an error.
 pub fn stage(
     context: &Context,
     settings: &Settings,
     request: &ExportRequest,
-    quiet: Duration,
+    reading: HowToRead,
     newest: Option<&ArchivedSources>,
     around: &mut Around<'_>,
 ) -> Result<Gathered> {
@@ -93,7 +103,7 @@ pub fn stage(
                 .remarks
                 .warning(RemarkKind::Pipe, &source.name, message);
         }
-        let amount = match read(context, settings, request, source, quiet)? {
+        let amount = match read(context, settings, request, source, reading)? {
             StagedSource::Entry(staged) => gathered.add(*staged),
             StagedSource::Directory(staged) => gathered.add_directory(source, *staged),
         };
@@ -238,7 +248,7 @@ fn read(
     settings: &Settings,
     request: &ExportRequest,
     source: &Source,
-    quiet: Duration,
+    reading: HowToRead,
 ) -> Result<StagedSource> {
     let stage = StageRequest {
         name: &source.name,
@@ -252,9 +262,10 @@ fn read(
             } else {
                 Compaction::Keep
             },
+            form: reading.form,
         },
         rules: &settings.rules(source)?,
-        quiet,
+        quiet: reading.quiet,
         unlisted_files: context.unlisted_files,
     };
     let staged = source

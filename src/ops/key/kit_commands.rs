@@ -29,6 +29,13 @@ pub fn fetch(settings: &Settings, written: &DestinationSettings, archive: &str) 
         }
         Address::Bucket(bucket) => from_bucket(bucket, &written.options.own, archive),
         Address::Sftp(server) => from_server(server, archive),
+        Address::Restic(place) => {
+            let place = quoted(&place.to_string());
+            let mut command = words(&["restic", "-r"]);
+            command.push(place);
+            command.extend(words(&["restore", "latest", "--target", "."]));
+            command
+        }
     }
 }
 

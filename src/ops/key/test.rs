@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     catalog::{
         each::{FailedDestination, Hosts, failure_of, for_each_word},
+        folder_tree::is_archive,
         opening::try_keys,
         repository::{Manifests, Repository},
         target::Target,
@@ -140,6 +141,12 @@ impl Test<'_> {
                     .into());
             }
             Target::Path(path) if !path.is_dir() => return self.file(path),
+            // What is unpacked needs no key.
+            Target::Path(path) if is_archive(self.context, path)? => {
+                let shown = path.display().to_string();
+                self.found.push(plain(shown, escaped(path)));
+                return Ok(());
+            }
             _ => {}
         }
         let settings = settings()?;

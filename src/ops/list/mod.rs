@@ -121,11 +121,8 @@ pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Re
             let created = listed.created.map(|created| created.timestamp());
             warn_of_date(context, &shown, &listed.stored.name, created);
         }
-        other_files.extend(listing.other_files.into_iter().map(|file| PassedFile {
-            destination: shown.to_string(),
-            destination_escaped: shown_escaped.as_deref().map(str::to_owned),
-            file,
-        }));
+        let files = listing.other_files.into_iter();
+        other_files.extend(files.map(|file| PassedFile::at(&destination, file)));
         rows.extend(listing.archives.into_iter().map(|listed| Row {
             detail: details.remove(&listed.stored.name).map(Box::new),
             is_known: repository.known(&listed.stored).is_some(),
@@ -161,7 +158,7 @@ pub fn list(context: &Context, settings: &Settings, request: &ListRequest) -> Re
 }
 
 /// Returns the failure of files that could not be read: archives may be among them. `None` if there are none.
-fn unread_failure(faults: Vec<String>) -> Option<Failure> {
+pub fn unread_failure(faults: Vec<String>) -> Option<Failure> {
     let message = match faults.len() {
         0 => return None,
         1 => "a file could not be read: it may be an archive".to_owned(),

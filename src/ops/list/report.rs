@@ -10,7 +10,7 @@ use serde::{
 
 use crate::{
     catalog::{
-        destination::located,
+        destination::{Destination, located},
         each::FailedDestination,
         repository::{ListedArchive, Naming, OtherFile},
     },
@@ -63,12 +63,22 @@ pub struct PassedFile {
 }
 
 impl PassedFile {
+    /// Returns a file of a destination.
+    pub fn at(destination: &Destination, file: OtherFile) -> PassedFile {
+        PassedFile {
+            destination: destination.shown(),
+            destination_escaped: destination.shown_escaped(),
+            file,
+        }
+    }
+
     /// Returns the file.
     pub fn file(&self) -> &OtherFile {
         &self.file
     }
 
-    pub(super) fn fault(&self) -> String {
+    /// Returns the file and the reason, for a list of faults.
+    pub fn fault(&self) -> String {
         format!(
             "{} in {}: {}",
             self.file.name, self.destination, self.file.reason

@@ -12,12 +12,13 @@ mod request;
 use std::ffi::OsString;
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 
 use self::plan::{BlockedHost, PrunePlan};
 pub use self::{
     report::{
-        ArchiveToRemove, BlockedRow, DestinationPrune, KeptArchive, NotRemoved, OtherName,
-        PruneReport,
+        ArchiveToRemove, BlockedRow, DestinationPrune, KeptArchive, LateArchive, NotRemoved,
+        OtherName, PruneReport,
     },
     request::{InspectFirst, PruneMode, PruneRequest, RemovalLimit},
 };
@@ -25,13 +26,14 @@ use crate::{
     catalog::{
         each::{at_each, failure_of},
         health,
+        target::Target,
     },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
     model::{
         entry_name::printable,
-        retention::{Judged, Mark, Verdict},
+        retention::{Judged, Mark, Timing, Verdict},
         written::rfc3339,
     },
     work::events::CatalogEvent,
@@ -46,7 +48,10 @@ pub fn prune(
     settings: &Settings,
     request: &PruneRequest,
 ) -> Result<PruneReport> {
-    let words: Vec<OsString> = request.destination.iter().cloned().collect();
+    let words = match &request.destination {
+        Some(word) => vec![word.clone()],
+        None => prunable(settings)?,
+    };
     let (plans, failed) = at_each(context, settings, &words, |destination| {
         let prefix = request.hosts.prefix(settings);
         PrunePlan::make(context, destination, prefix, request)
@@ -58,7 +63,7 @@ pub fn prune(
         .collect();
     let mut destinations: Vec<DestinationPrune> = plans
         .iter()
-        .map(|plan| plan.describe(request.mode))
+        .map(|plan| plan.describe(request.mode, context.now))
         .collect();
     if let Some(first) = too_many.first() {
         let word = request.destination.as_ref();
@@ -75,14 +80,30 @@ pub fn prune(
             failure: Some(refusal),
         });
     }
+    for destination in &destinations {
+        if let Some(newest) = destination.late.first()
+            && !destination.policy.is_empty()
+        {
+            context.tell(CatalogEvent::LateArchives {
+                destination: destination.destination.clone(),
+                newest: newest.name.clone(),
+                count: destination.late.len(),
+            });
+        }
+    }
     if request.mode == PruneMode::Apply {
         for (plan, destination) in plans.iter().zip(&mut destinations) {
             if request.limit == RemovalLimit::Waived {
                 accept(context, plan);
             }
             if let Err(error) = remove::apply(context, plan, destination) {
-                // Only an interruption ends the rest.
-                failure = Some(Failure::of(&error));
+                let error = Failure::of(&error);
+                // Another process works at this destination; the others follow.
+                if error.kind == Kind::Blocked {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+                failure = Some(error);
                 break;
             }
         }
@@ -94,6 +115,13 @@ pub fn prune(
         failed,
         failure,
     })
+}
+
+/// Returns the destinations of `[backup] to`, without those that only grow: another machine prunes them.
+fn prunable(settings: &Settings) -> Result<Vec<OsString>> {
+    let mut words = Target::configured(settings)?;
+    words.retain(|word| !Target::read(word).is_ok_and(|target| target.only_grows(settings)));
+    Ok(words)
 }
 
 /// Records that the user accepts the sizes of the newest archives. Without the record, the next prune asks again.
@@ -143,18 +171,36 @@ fn undone(destinations: &[DestinationPrune]) -> Option<Failure> {
         [only] => format!("one archive was not removed: {only}"),
         [first, ..] => format!("{} archives were not removed: {first}", faults.len()),
     };
+    let mut undone = destinations.iter().flat_map(|one| &one.undone);
+    let hint = undone.find_map(|undone| undone.hint.clone());
+    let hint = hint.unwrap_or_else(|| {
+        "look at object lock and permissions of the destination; the next run tries again"
+            .to_owned()
+    });
     Some(
         Failure::new(Kind::Partial, message)
-            .hint(
-                "look at object lock and permissions of the destination; the next run tries again",
-            )
+            .hint(hint)
             .faults(faults),
     )
 }
 
 impl PrunePlan {
+    /// Returns the archives that came late, and that no mark keeps.
+    fn late(&self, now: DateTime<Utc>) -> impl Iterator<Item = LateArchive> {
+        let archives = self.judged.iter().map(|judged| &judged.archive);
+        archives.filter_map(move |archive| {
+            let is_marked = archive.mark.is_some_and(|mark| mark.holds(now));
+            let arrival = archive.arrival.filter(|_| !is_marked)?;
+            (archive.timing() == Timing::Late).then(|| LateArchive {
+                name: archive.name.clone(),
+                time: rfc3339(archive.time),
+                written: rfc3339(arrival.time),
+            })
+        })
+    }
+
     /// Describes the plan, before anything is removed.
-    fn describe(&self, mode: PruneMode) -> DestinationPrune {
+    fn describe(&self, mode: PruneMode, now: DateTime<Utc>) -> DestinationPrune {
         let (mut keep, mut remove) = (Vec::new(), Vec::new());
         let row = |host: &BlockedHost| BlockedRow {
             prefix: host.prefix.clone(),
@@ -211,6 +257,7 @@ impl PrunePlan {
                 false => Vec::new(),
             },
             stray_marks: self.strays.clone(),
+            late: self.late(now).collect(),
             others: self
                 .other_names
                 .iter()

@@ -63,7 +63,7 @@ impl PrunePlan {
         prefix: Option<&str>,
         request: &PruneRequest,
     ) -> Result<PrunePlan> {
-        destination.require_enabled()?;
+        destination.require_removable()?;
         let mut listing = destination.repository.list(prefix, Manifests::OfDays)?;
         let strays = listing.read_marks(&*destination.repository, prefix)?;
         if listing.archives.is_empty()

@@ -17,11 +17,17 @@ use crate::{
 };
 
 /// Removes archives, and notes in `report` the removed and the failed ones. If an archive cannot be removed, the others
-/// follow. Only an interruption is an error; archives left then are not in the note.
+/// follow. Only an interruption is an error, and a repository in which another process works; archives left then are
+/// not in the note.
 pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune) -> Result<()> {
     let mut removals: Vec<(&Archive, &Removal)> = plan.judged.iter().filter_map(removal).collect();
     removals.retain(|(archive, _)| !plan.spared.contains(&archive.name));
     removals.sort_by_key(|(archive, _)| (archive.order(), &archive.name));
+    let vault = plan.destination.repository.vault();
+    let _alone = match vault.filter(|_| !removals.is_empty()) {
+        Some(vault) => Some(vault.alone()?),
+        None => None,
+    };
     for (archive, removal) in removals {
         context.stop.check()?;
         match remove_archive(context, plan, archive, removal) {
@@ -38,8 +44,19 @@ pub fn apply(context: &Context, plan: &PrunePlan, report: &mut DestinationPrune)
             Ok(Outcome::Spared(message)) => report.undone.push(NotRemoved {
                 name: archive.name.clone(),
                 message,
+                hint: None,
             }),
             Err(error) => report.undone.push(undone(error, &archive.name)?),
+        }
+    }
+    if let Some(vault) = vault
+        && let Err(error) = vault.reclaim()
+    {
+        // Leftovers of earlier runs can wait for one that finds the repository free.
+        let can_wait = report.removed == 0 && Failure::of(&error).kind == Kind::Blocked;
+        let undone = undone(error, "content that no archive has any more")?;
+        if !can_wait {
+            report.undone.push(undone);
         }
     }
     forget(context, plan);
@@ -82,6 +99,7 @@ fn undone(error: anyhow::Error, name: &str) -> Result<NotRemoved> {
     Ok(NotRemoved {
         name: name.to_owned(),
         message: failure.message,
+        hint: failure.hint,
     })
 }
 

@@ -47,8 +47,21 @@ pub struct DestinationPrune {
     pub blocked: Vec<BlockedRow>,
     /// Archives that had a mark and are not there any more; with the run, the marks go.
     pub stray_marks: Vec<String>,
+    /// Archives that were written more than a day after their time, and that no mark keeps: they take no slots from others.
+    pub late: Vec<LateArchive>,
     /// Files under other names, archives or not: they use up no count and are never removed.
     pub others: Vec<OtherName>,
+}
+
+/// An archive that was written more than a day after its time.
+#[derive(Debug, Serialize)]
+pub struct LateArchive {
+    /// Its name.
+    pub name: String,
+    /// Its time.
+    pub time: String,
+    /// The time at which it was written, as the store says.
+    pub written: String,
 }
 
 /// A host of which nothing is removed.
@@ -112,6 +125,9 @@ pub struct NotRemoved {
     pub name: String,
     /// The reason why it is still there.
     pub message: String,
+    /// The advice to the user, if the reason has its own.
+    #[serde(skip)]
+    pub hint: Option<String>,
 }
 
 /// One destination is one object; several stand in `destinations`.

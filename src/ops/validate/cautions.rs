@@ -91,7 +91,8 @@ fn unsealed(
     written: &DestinationSettings,
     found: &mut Cautions,
 ) {
-    if matches!(written.address, Address::Folder(_)) {
+    // A repository seals what it holds.
+    if matches!(written.address, Address::Folder(_) | Address::Restic(_)) {
         return;
     }
     let is_secret = |source: &&Source| source.enabled && source.privacy == Privacy::Private;

@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use crate::work::events::Events;
-use crate::{model::method::Method, work::Advance};
+use crate::{
+    model::{copy_form::CopyForm, method::Method},
+    work::Advance,
+};
 
 /// The choice to make the copy as small as redb can, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +24,17 @@ pub struct SnapshotOptions {
     pub method: Method,
     /// The longest time of a walk beside a writing service; at least five rounds are made.
     pub timeout: Duration,
-    /// The choice to compact the copy, or not.
+    /// The choice to compact a copy of the form [`CopyForm::Compact`], or not.
     pub compaction: Compaction,
+    /// The form of the copy.
+    pub form: CopyForm,
+}
+
+impl SnapshotOptions {
+    /// Returns true if redb is to compact the copy.
+    pub fn compacts(&self) -> bool {
+        self.compaction == Compaction::Compact && self.form == CopyForm::Compact
+    }
 }
 
 /// The caller's parts of a snapshot.

@@ -28,7 +28,7 @@ use super::{
     judge,
     live::{self, RoundsEnd, unfit},
     lock::{self, Against, DatabaseLock},
-    options::{Compaction, RedbContext, SnapshotOptions},
+    options::{RedbContext, SnapshotOptions},
     pages::Root,
     reflink,
     walk::{Missed, Scope, Walk, Walked},
@@ -96,7 +96,7 @@ pub fn take(
         let copied = copy(&original, wish, caller);
         // The file that has the name now must be the one that was copied.
         if original.is_in_place() {
-            return proven(path, name, copied?, wish.compaction, caller.events);
+            return proven(path, name, copied?, wish, caller.events);
         }
     }
     let message = format!(
@@ -330,7 +330,7 @@ fn proven(
     path: &Path,
     name: &EntryName,
     copied: Copied,
-    compaction: Compaction,
+    wish: SnapshotOptions,
     events: &Events,
 ) -> Result<Snapshot> {
     let damaged = |error: anyhow::Error| damaged(path, error);
@@ -343,7 +343,7 @@ fn proven(
             instead: copied.walked.transaction_id,
         });
     }
-    let compacted = compaction == Compaction::Compact
+    let compacted = wish.compacts()
         && judge::fits_redb(&copied.walked)
         && judge::compact(copied.copy.try_clone()?).map_err(damaged)?;
     let judged = copied.copy.try_clone()?;

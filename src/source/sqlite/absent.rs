@@ -45,22 +45,27 @@ pub mod judge {
 pub mod snapshot {
     use super::*;
     use crate::{
-        model::{digest::Digest, entry_name::EntryName},
+        model::{copy_form::CopyForm, entry_name::EntryName, manifest::FileRecord},
         source::staged::Staged,
     };
 
     /// Fails: no database can be copied.
-    pub fn take(path: &Path, _: &EntryName, _: &SqliteContext<'_>) -> anyhow::Result<Staged> {
+    pub fn take(
+        path: &Path,
+        _: &EntryName,
+        _: CopyForm,
+        _: &SqliteContext<'_>,
+    ) -> anyhow::Result<Staged> {
         Err(absent(path))
     }
 
     /// Fails: nothing can be compared.
-    pub fn would_be(path: &Path, _: Digest, _: &SqliteContext<'_>) -> anyhow::Result<bool> {
+    pub fn would_be(path: &Path, _: &FileRecord, _: &SqliteContext<'_>) -> anyhow::Result<bool> {
         Err(absent(path))
     }
 
     /// Fails: nothing can be compared.
-    pub fn digest_of(path: &Path, _: &SqliteContext<'_>) -> anyhow::Result<Option<Digest>> {
+    pub fn holds(path: &Path, _: &FileRecord, _: &SqliteContext<'_>) -> anyhow::Result<bool> {
         Err(absent(path))
     }
 }

@@ -99,12 +99,12 @@ impl DatabaseEngine for SqliteEngine {
         &self,
         path: &Path,
         name: &EntryName,
-        _: SnapshotOptions,
+        snapshot: SnapshotOptions,
         context: &SourceContext<'_>,
     ) -> Result<Staged> {
         let bytes = path.metadata().ok().map(|metadata| metadata.len());
         context.events.begin("copying the database", bytes);
-        snapshot::take(path, name, &SqliteContext::new(context))
+        snapshot::take(path, name, snapshot.form, &SqliteContext::new(context))
     }
 
     /// Finds the processes that use it. One that only reads goes on with the old file, whose companions are gone.
@@ -149,9 +149,7 @@ impl DatabaseEngine for SqliteEngine {
         context: &SourceContext<'_>,
     ) -> Result<bool> {
         match record {
-            Some(record) => {
-                snapshot::would_be(target, record.checksum, &SqliteContext::new(context))
-            }
+            Some(record) => snapshot::would_be(target, record, &SqliteContext::new(context)),
             None => Ok(false),
         }
     }
@@ -163,8 +161,7 @@ impl DatabaseEngine for SqliteEngine {
         _: &[u8],
         context: &SourceContext<'_>,
     ) -> Result<bool> {
-        let found = snapshot::digest_of(path, &SqliteContext::new(context))?;
-        Ok(found == Some(record.checksum))
+        snapshot::holds(path, record, &SqliteContext::new(context))
     }
 
     fn opens(&self, path: &Path, step: &Advance<'_>) -> Result<()> {

@@ -16,6 +16,8 @@ pub enum Address {
     Bucket(BucketAddress),
     /// A folder of an SSH server.
     Sftp(ServerAddress),
+    /// A repository in restic's format at another address.
+    Restic(Box<Address>),
 }
 
 /// A scheme of URLs.
@@ -76,6 +78,9 @@ const SCHEMES: [Scheme; 5] = [
     },
 ];
 
+/// The beginning of the address of a repository.
+pub(super) const RESTIC: &str = "restic:";
+
 /// The scheme of folders.
 pub(super) const FILE: &str = "file";
 
@@ -99,7 +104,21 @@ impl Address {
             Address::Folder(_) => Address::FOLDER,
             Address::Bucket(bucket) => bucket.provider.scheme(),
             Address::Sftp(_) => Address::SFTP,
+            Address::Restic(place) => place.kind(),
         }
+    }
+
+    /// Returns the address of its files: itself, unless it is that of a repository.
+    pub fn place(&self) -> &Address {
+        match self {
+            Address::Restic(place) => place,
+            address => address,
+        }
+    }
+
+    /// Returns true if it is that of a repository.
+    pub fn is_repository(&self) -> bool {
+        matches!(self, Address::Restic(_))
     }
 
     /// Returns the feature of this program that its store needs, and true if the program was built with it.
@@ -112,6 +131,8 @@ impl Address {
                 Provider::Azure => ("azure", cfg!(feature = "azure")),
             },
             Address::Sftp(_) => ("sftp", cfg!(feature = "sftp")),
+            Address::Restic(place) if cfg!(feature = "restic") => return place.feature(),
+            Address::Restic(_) => ("restic", false),
         })
     }
 }
@@ -136,6 +157,7 @@ impl fmt::Display for Address {
             Address::Folder(path) => write!(f, "{}", path.display()),
             Address::Bucket(bucket) => bucket.fmt(f),
             Address::Sftp(server) => server.fmt(f),
+            Address::Restic(place) => write!(f, "{RESTIC}{place}"),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::{
-    kinds::{is_ours, pattern},
+    kinds::{RESTIC, is_ours, pattern},
     masked::{has_password, shown},
     schemes::{SYNONYMS, is_known, url_parts},
     spelling::{elsewhere, foreign_url, meant, on_server, secret, sftp_url, windows},
@@ -29,6 +29,16 @@ pub enum Word<'a> {
 pub fn read(text: &str) -> Result<Word<'_>, String> {
     if let Some(fault) = windows(text) {
         return Err(fault);
+    }
+    if let Some(place) = text
+        .strip_prefix(RESTIC)
+        .filter(|place| !place.starts_with("//"))
+    {
+        return match read(place)? {
+            _ if place.is_empty() || place.starts_with(RESTIC) => Err(meant(text, "restic:URL")),
+            Word::Path => Ok(Word::Url(Cow::Borrowed(text))),
+            Word::Url(url) => Ok(Word::Url(Cow::Owned(format!("{RESTIC}{url}")))),
+        };
     }
     if let Some((scheme, rest)) = url_parts(text) {
         let lower = scheme.to_ascii_lowercase();

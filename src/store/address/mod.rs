@@ -21,7 +21,10 @@ pub use self::{
     server::{ServerAddress, is_ssh_word},
     words::{require_path, text_of, word},
 };
-use self::{kinds::FILE, schemes::url_parts};
+use self::{
+    kinds::{FILE, RESTIC},
+    schemes::url_parts,
+};
 use crate::model::written::unexpanded;
 
 impl Address {
@@ -47,6 +50,9 @@ impl Address {
                 };
             }
         };
+        if let Some(place) = url.strip_prefix(RESTIC) {
+            return Ok(Address::Restic(Box::new(Address::parse(place)?)));
+        }
         let (scheme, rest) = url_parts(&url).unwrap_or_default();
         if rest.chars().any(char::is_control) {
             return Err(format!("a URL of {scheme} has no control characters"));
@@ -120,6 +126,8 @@ mod tests {
             "sftp://me@corp@host/srv",
             "/var/backups",
             "backups",
+            "restic:/srv/vault",
+            "restic:s3://bucket/a",
         ] {
             assert_eq!(Address::parse(text).expect(text).to_string(), text);
         }

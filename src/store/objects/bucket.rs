@@ -36,6 +36,15 @@ use crate::{
 /// A name that no object has: hookshot makes none like it.
 const NOTHING: &str = ".hookshot-nothing-has-this-name";
 
+/// The objects that a listing has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Those directly below the prefix, and the names of folders.
+    Here,
+    /// Those in all folders below, too.
+    Below,
+}
+
 /// A client with all capabilities: object_store has a trait for each.
 pub trait Client: ObjectStore + MultipartStore + PaginatedListStore {}
 
@@ -44,7 +53,7 @@ impl<T: ObjectStore + MultipartStore + PaginatedListStore> Client for T {}
 /// A bucket that was opened: its client, and what is known of its server.
 pub(super) struct BucketClient {
     pub(super) client: Arc<dyn Client>,
-    pub(super) network: Network,
+    pub(super) network: Arc<Network>,
     pub(super) provider: Provider,
     pub(super) shown: String,
     /// The prefix of the keys: empty, or with a slash at its end.
@@ -53,34 +62,43 @@ pub(super) struct BucketClient {
     pub(super) transfer: Transfer,
     pub(super) uploads: Uploads,
     /// True once a listing succeeded, or was refused in a store's words: the server is an object store.
-    pub(super) has_listed: AtomicBool,
+    pub(super) has_listed: Arc<AtomicBool>,
     /// True once the server said that some object does not exist.
-    pub(super) is_honest: AtomicBool,
+    pub(super) is_honest: Arc<AtomicBool>,
     /// False if the configuration says so, or once the store refused a condition and accepted the same request without
     /// it.
-    pub(super) knows_conditions: AtomicBool,
+    pub(super) knows_conditions: Arc<AtomicBool>,
 }
 
 impl BucketClient {
+    /// Returns the same bucket, with keys that begin with `folder` below the prefix. What one of them learns of the
+    /// server, the others know.
+    pub(super) fn below(&self, folder: &str) -> BucketClient {
+        BucketClient {
+            client: self.client.clone(),
+            network: self.network.clone(),
+            provider: self.provider,
+            shown: format!("{}/{folder}", self.shown.trim_end_matches('/')),
+            prefix: format!("{}{folder}/", self.prefix),
+            changes: self.changes.clone(),
+            transfer: self.transfer.clone(),
+            uploads: self.uploads.clone(),
+            has_listed: self.has_listed.clone(),
+            is_honest: self.is_honest.clone(),
+            knows_conditions: self.knows_conditions.clone(),
+        }
+    }
+
     pub(super) fn key(&self, name: &str) -> Path {
         let key = format!("{}{name}", self.prefix);
         // The key as the listing shows it; a text that is not a valid key is encoded.
         Path::parse(&key).unwrap_or_else(|_| Path::from(key))
     }
 
-    pub(super) fn name<'a>(&self, key: &'a str) -> Option<&'a str> {
+    pub(super) fn name<'a>(&self, depth: Depth, key: &'a str) -> Option<&'a str> {
         let name = key.strip_prefix(&self.prefix)?;
-        (!name.is_empty() && !name.contains('/')).then_some(name)
-    }
-
-    /// Waits for `work`; explains the store's error in a few words after `doing`.
-    pub(super) fn ask<T>(
-        &self,
-        doing: &str,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T> {
-        let result = self.network.wait(work);
-        result.map_err(|error| self.explained(doing, error))
+        let is_far = depth == Depth::Here && name.contains('/');
+        (!name.is_empty() && !is_far).then_some(name)
     }
 
     /// Explains an error; an interruption stays one.
@@ -109,11 +127,11 @@ impl BucketClient {
     }
 
     /// Finds the reason of a refusal without one: the refusal of a listing contains it.
-    fn with_its_reason(&self, error: anyhow::Error) -> anyhow::Error {
+    pub(super) fn with_its_reason(&self, error: anyhow::Error) -> anyhow::Error {
         if !error.downcast_ref().is_some_and(is_silent) {
             return error;
         }
-        match self.page(None, Some(1)) {
+        match self.page(Depth::Here, None, Some(1)) {
             Err(reason) if reason.downcast_ref::<Error>().is_some() => reason,
             Err(reason) if matches!(Failure::of(&reason).kind, Kind::Interrupted(_)) => reason,
             _ => error,
@@ -126,7 +144,7 @@ impl BucketClient {
         if self.has_listed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match self.page(None, Some(1)) {
+        match self.page(Depth::Here, None, Some(1)) {
             Err(error) if error.downcast_ref().is_none_or(is_hopeless) => {
                 let doing = format!("cannot list {}", self.shown);
                 Err(self.explained(&doing, error))
@@ -155,12 +173,17 @@ impl BucketClient {
         Ok(())
     }
 
-    /// Returns one page of the objects directly below the prefix; `most` limits its number of objects.
-    pub(super) fn page(&self, token: Option<String>, most: Option<usize>) -> Result<Arc<Page>> {
+    /// Returns one page of the objects below the prefix; `most` limits its number of objects.
+    pub(super) fn page(
+        &self,
+        depth: Depth,
+        token: Option<String>,
+        most: Option<usize>,
+    ) -> Result<Arc<Page>> {
         let prefix = Some(self.prefix.as_str()).filter(|prefix| !prefix.is_empty());
         let ask = || {
             let options = PaginatedListOptions {
-                delimiter: Some(Cow::Borrowed("/")),
+                delimiter: (depth == Depth::Here).then_some(Cow::Borrowed("/")),
                 page_token: token.clone(),
                 max_keys: most,
                 ..PaginatedListOptions::default()

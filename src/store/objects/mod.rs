@@ -42,11 +42,12 @@ use std::{
 };
 
 use anyhow::Result;
-use object_store::{ObjectStoreExt as _, path::Path};
+use chrono::DateTime;
+use object_store::{ObjectMeta, ObjectStoreExt as _, path::Path};
 
 pub use self::client::look_over;
 use self::{
-    bucket::{BucketClient, is_missing},
+    bucket::{BucketClient, Depth, is_missing},
     client::{Opened, client},
     explain::foreign,
     judge::is_refused,
@@ -56,12 +57,12 @@ use self::{
 };
 use super::{
     address::BucketAddress,
-    contract::{Store, Stored, Upload},
+    contract::{Sent, Store, Stored, Upload, length_of},
     environment::Environment,
     failures::missing,
     listed::{MOST_FOLDERS, require_end},
     marker::{Maker, Marker, UPLOAD},
-    names::{OWN, is_name, plain},
+    names::{OWN, fit, is_name, plain},
     network::Network,
     options::{MIN_CHUNK_BYTES, StopCheck, Transfer},
 };
@@ -118,15 +119,15 @@ impl Objects {
         Ok(Objects {
             inner: Arc::new(BucketClient {
                 client: opened.client,
-                network: Network::new(check)?,
+                network: Arc::new(Network::new(check)?),
                 provider: opened.kind,
                 shown: address.to_string(),
                 prefix,
                 changes: opened.changes,
                 transfer: transfer.clone(),
-                has_listed: AtomicBool::new(false),
-                is_honest: AtomicBool::new(false),
-                knows_conditions: AtomicBool::new(opened.uploads.conditional_writes),
+                has_listed: Arc::default(),
+                is_honest: Arc::default(),
+                knows_conditions: Arc::new(AtomicBool::new(opened.uploads.conditional_writes)),
                 uploads: opened.uploads,
             }),
             folders: Mutex::default(),
@@ -140,13 +141,24 @@ impl Store for Objects {
     }
 
     fn list(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()> {
-        self.each(|stored| {
+        self.each(Depth::Here, |stored| {
             if stored.name.starts_with(OWN) {
                 Ok(())
             } else {
                 take(stored)
             }
         })
+    }
+
+    fn list_below(&self, take: &mut dyn FnMut(Stored) -> Result<()>) -> Result<bool> {
+        self.each(Depth::Below, |stored| {
+            let name = stored.name.rsplit('/').next();
+            match name.is_some_and(|name| name.starts_with(OWN)) {
+                true => Ok(()),
+                false => take(stored),
+            }
+        })?;
+        Ok(true)
     }
 
     fn folders(&self) -> Vec<String> {
@@ -174,13 +186,44 @@ impl Store for Objects {
             // A weak tag, which proxies make, never matches (RFC 9110, 8.8.3.2).
             if_match: meta.e_tag.clone().filter(|tag| !tag.starts_with("W/")),
             meta,
+            is_unseen: false,
         }))
+    }
+
+    fn read(&self, name: &str, most_bytes: u64) -> Result<Vec<u8>> {
+        plain(name)?;
+        let content = self.inner.content(name, most_bytes)?;
+        content.ok_or_else(|| missing(&self.inner.shown, name).into())
     }
 
     fn create(&self, name: &str, most_bytes: u64, maker: &Maker) -> Result<Box<dyn Upload>> {
         self.inner.require_free(name)?;
         let upload = ObjectUpload::new(self.inner.clone(), name, most_bytes, maker);
         Ok(Box::new(upload))
+    }
+
+    fn send(&self, name: &str, content: &[&[u8]], maker: &Maker) -> Result<Sent> {
+        fit(name)?;
+        self.inner.require_store()?;
+        let most_bytes = length_of(content);
+        let upload = ObjectUpload::new(self.inner.clone(), name, most_bytes, maker);
+        upload.send_all(content)
+    }
+
+    fn open_known(&self, name: &str, size_bytes: u64) -> Result<Box<dyn ReadAt + Send + Sync>> {
+        plain(name)?;
+        Ok(Box::new(OpenObject {
+            meta: ObjectMeta {
+                location: self.inner.key(name),
+                last_modified: DateTime::UNIX_EPOCH,
+                size: size_bytes,
+                e_tag: None,
+                version: None,
+            },
+            inner: self.inner.clone(),
+            if_match: None,
+            is_unseen: true,
+        }))
     }
 
     fn knows_conditions(&self) -> bool {
@@ -202,9 +245,17 @@ impl Store for Objects {
         self.inner.remove(name)
     }
 
+    fn clear_away(&self, name: &str) -> Result<()> {
+        plain(name)?;
+        match self.inner.clear_away(name) {
+            true => Ok(()),
+            false => self.inner.remove(name),
+        }
+    }
+
     fn sweep(&self, maker: &Maker) -> Result<Vec<String>> {
         let mut markers = Vec::new();
-        self.each(|stored| {
+        self.each(Depth::Here, |stored| {
             if stored.name.starts_with(UPLOAD) && stored.size_bytes <= MAX_MARKER_BYTES {
                 markers.push(stored.name);
             }
@@ -223,6 +274,14 @@ impl Store for Objects {
         }
         failed.map_or(Ok(swept), Err)
     }
+
+    fn below(&self, name: &str) -> Result<Box<dyn Store>> {
+        fit(name)?;
+        Ok(Box::new(Objects {
+            inner: Arc::new(self.inner.below(name)),
+            folders: Mutex::default(),
+        }))
+    }
 }
 
 /// Returns the tag of a sealed archive. Weak tags, which proxies make, tell nothing about the bytes.
@@ -235,7 +294,7 @@ fn tag(name: &str, written: Option<&str>) -> Option<Box<str>> {
 impl Objects {
     /// Passes on every object directly below the prefix. A listing that repeats itself or never ends is an error; a
     /// long one ends if the process must stop.
-    fn each(&self, mut take: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+    fn each(&self, depth: Depth, mut take: impl FnMut(Stored) -> Result<()>) -> Result<()> {
         let inner = &self.inner;
         let doing = format!("cannot list {}", inner.shown);
         let hashes = RandomState::new();
@@ -244,12 +303,12 @@ impl Objects {
         let (mut folders, mut count) = (BTreeSet::new(), 0);
         loop {
             (inner.network.check())()?;
-            let page = inner.page(token, None);
+            let page = inner.page(depth, token, None);
             let page = page.map_err(|error| inner.explained(&doing, error))?;
             count += page.objects.len() + page.folders.len();
             require_end(count, &doing, "`endpoint`")?;
             for object in &page.objects {
-                if let Some(name) = inner.name(&object.key) {
+                if let Some(name) = inner.name(depth, &object.key) {
                     take(Stored {
                         name: name.to_owned(),
                         size_bytes: object.size_bytes,

@@ -1,15 +1,48 @@
-//! Reading any part of one object, as it was when it was opened.
+//! Reading any part of one object, as it was when it was opened, or all of it at once.
 
 use std::{io, sync::Arc};
 
-use anyhow::anyhow;
+use anyhow::{Result, anyhow};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _};
 
 use super::{
-    bucket::{BucketClient, fresh},
+    bucket::{BucketClient, fresh, is_missing},
     explain::replaced,
 };
-use crate::{store::proof::io_error, work::ReadAt};
+use crate::{
+    store::{
+        failures::{missing, too_large},
+        proof::io_error,
+    },
+    work::ReadAt,
+};
+
+impl BucketClient {
+    /// Returns all bytes of an object, `None` if it does not exist. Fails if it has more than `most_bytes`.
+    pub(super) fn content(&self, name: &str, most_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let key = self.key(name);
+        let read = fresh(|| async {
+            let found = self.client.get_opts(&key, GetOptions::default()).await?;
+            match found.meta.size <= most_bytes {
+                true => Ok(Some(found.bytes().await?)),
+                false => Ok(None),
+            }
+        });
+        match self.network.wait(read) {
+            Ok(Some(content)) => Ok(Some(content.into())),
+            Ok(None) => Err(too_large(&self.shown, name, most_bytes).into()),
+            Err(error) if is_missing(&error) => {
+                // Only an object store can be trusted when it says that an object does not exist.
+                self.require_store()?;
+                Ok(None)
+            }
+            Err(error) => {
+                let doing = format!("cannot read {name} in {}", self.shown);
+                Err(self.explained(&doing, self.with_its_reason(error)))
+            }
+        }
+    }
+}
 
 /// One object as it was when it was opened.
 pub struct OpenObject {
@@ -17,6 +50,23 @@ pub struct OpenObject {
     pub(super) meta: ObjectMeta,
     /// The tag that excludes a later replacement; `None` if a digest reveals it anyway.
     pub(super) if_match: Option<String>,
+    /// True if no request showed yet that it is there.
+    pub(super) is_unseen: bool,
+}
+
+impl OpenObject {
+    /// Returns the failure of a request for a part of it.
+    fn reason(&self, doing: &str, error: anyhow::Error) -> anyhow::Error {
+        if !self.is_unseen || !is_missing(&error) {
+            return self.inner.explained(doing, error);
+        }
+        // Only an object store can be trusted when it says that an object does not exist.
+        if let Err(error) = self.inner.require_store() {
+            return error;
+        }
+        let name = self.meta.location.filename().unwrap_or_default();
+        missing(&self.inner.shown, name).into()
+    }
 }
 
 impl ReadAt for OpenObject {
@@ -44,7 +94,8 @@ impl ReadAt for OpenObject {
             self.meta.location.filename().unwrap_or_default(),
             self.inner.shown
         );
-        let (tag, size, bytes) = self.inner.ask(&doing, read).map_err(io_error)?;
+        let read = self.inner.network.wait(read);
+        let (tag, size, bytes) = read.map_err(|error| io_error(self.reason(&doing, error)))?;
         // Some stores ignore the condition.
         let is_other = self.if_match.is_some() && tag.is_some() && tag != self.if_match;
         if is_other || size != self.meta.size {

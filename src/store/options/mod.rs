@@ -105,7 +105,7 @@ impl<S> Options<S> {
 
     /// Returns the options of a destination of which only the address is known.
     pub fn of(address: &Address) -> Options<S> {
-        let own = match address {
+        let own = match address.place() {
             Address::Folder(_) => OwnOptions::None,
             Address::Bucket(bucket) => match bucket.provider {
                 Provider::S3 => OwnOptions::S3(S3Options::default()),
@@ -113,6 +113,8 @@ impl<S> Options<S> {
                 Provider::Azure => OwnOptions::Azure(AzureOptions::default()),
             },
             Address::Sftp(_) => OwnOptions::Sftp(SftpOptions::default()),
+            // A repository lies at another address.
+            Address::Restic(_) => OwnOptions::None,
         };
         Options {
             transfer: Transfer::default(),

@@ -64,13 +64,13 @@ impl Sftp {
         Ok(Sftp {
             folders: Mutex::default(),
             inner: Arc::new(ServerFolder {
-                network: Network::new(check)?,
+                network: Arc::new(Network::new(check)?),
                 address: address.clone(),
                 folder: format!("{}/", address.folder.trim_end_matches('/')),
                 login: own.clone(),
                 transfer: transfer.clone(),
                 starter: starter.clone(),
-                session: Mutex::new(None),
+                session: Arc::new(Mutex::new(None)),
                 was_reached: AtomicBool::new(false),
             }),
         })
@@ -152,6 +152,19 @@ impl Store for Sftp {
         })
     }
 
+    fn clear_away(&self, name: &str) -> Result<()> {
+        plain(name)?;
+        let path = self.inner.path(name);
+        let removed = self.inner.network.clean(async {
+            let session = self.inner.session().await?;
+            session.remove(&path).await
+        });
+        match removed {
+            Ok(()) => Ok(()),
+            Err(_) => self.remove(name),
+        }
+    }
+
     fn room(&self) -> Result<Option<u64>> {
         let doing = format!("cannot ask for the space of {}", self.shown());
         self.inner.again(&doing, async |session: &Arc<Session>| {
@@ -180,6 +193,14 @@ impl Store for Sftp {
             swept.push(archive);
         }
         Ok(swept)
+    }
+
+    fn below(&self, name: &str) -> Result<Box<dyn Store>> {
+        fit(name)?;
+        Ok(Box::new(Sftp {
+            folders: Mutex::default(),
+            inner: Arc::new(self.inner.below(name)),
+        }))
     }
 }
 

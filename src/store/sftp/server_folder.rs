@@ -39,7 +39,7 @@ const AWAY: [&str; 9] = [
 
 /// A folder of an SSH server, with the session that requests go through.
 pub(super) struct ServerFolder {
-    pub(super) network: Network,
+    pub(super) network: Arc<Network>,
     pub(super) address: ServerAddress,
     /// The folder of the archives, ending in a slash.
     pub(super) folder: String,
@@ -47,12 +47,28 @@ pub(super) struct ServerFolder {
     pub(super) login: SftpOptions,
     pub(super) transfer: Transfer,
     pub(super) starter: SessionStarter,
-    pub(super) session: Mutex<Option<Arc<Session>>>,
+    pub(super) session: Arc<Mutex<Option<Arc<Session>>>>,
     /// True if this run had a session: then an unreachable server may come back.
     pub(super) was_reached: AtomicBool,
 }
 
 impl ServerFolder {
+    /// Returns the folder called `name` in it, over the same session.
+    pub(super) fn below(&self, name: &str) -> ServerFolder {
+        let mut address = self.address.clone();
+        address.folder = format!("{}{name}", self.folder);
+        ServerFolder {
+            network: self.network.clone(),
+            folder: format!("{}/", address.folder),
+            address,
+            login: self.login.clone(),
+            transfer: self.transfer.clone(),
+            starter: self.starter.clone(),
+            session: self.session.clone(),
+            was_reached: AtomicBool::new(self.was_reached.load(Ordering::Relaxed)),
+        }
+    }
+
     pub(super) fn shown(&self) -> String {
         self.address.to_string()
     }

@@ -34,6 +34,15 @@ pub enum CatalogEvent {
         /// The time by this machine's clock, as RFC 3339 writes it.
         clock: String,
     },
+    /// Archives are skipped because they are dated more than a day after they were written.
+    EarlySkipped {
+        /// The newest of them.
+        newest: String,
+        /// The destination.
+        destination: String,
+        /// Their number.
+        count: usize,
+    },
     /// An archive is a plain tar, and whole.
     PlainTar {
         /// The archive.
@@ -64,6 +73,15 @@ pub enum CatalogEvent {
     SealedArchives {
         /// The destination.
         destination: String,
+        /// Their number.
+        count: usize,
+    },
+    /// Archives were written more than a day after their time: they take no slots of a policy from others.
+    LateArchives {
+        /// The destination.
+        destination: String,
+        /// The newest of them.
+        newest: String,
         /// Their number.
         count: usize,
     },
@@ -146,6 +164,13 @@ pub enum CatalogEvent {
     NameTellsNoTime {
         /// The archive.
         archive: String,
+    },
+    /// An archive is not copied, because the destination holds its state, whatever its name there.
+    StateHeld {
+        /// Its name there.
+        archive: String,
+        /// The destination.
+        destination: String,
     },
     /// An archive is not copied, because the destination holds one of its name and size.
     AlreadyHeld {

@@ -1,8 +1,15 @@
 //! Commands are real processes here: they end, are ended, and show no secret.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
-use super::{output::MOST_LINES, *};
+use super::{
+    output::{MOST_LINE_BYTES, MOST_LINES},
+    *,
+};
 
 fn go(_: u64) -> Result<()> {
     Ok(())

@@ -19,34 +19,17 @@ use hookshot::{
         entry_name::EntryName,
         manifest::{FileRecord, Manifest},
     },
-    work::{ReadAt, Threads},
+    work::Threads,
 };
-use support::forge::{self, Collect, Xorshift};
+use support::{
+    counting::Counting,
+    forge::{self, Collect, Xorshift},
+};
 
 use super::{
     forged::{faults, read},
     written::{Source, name},
 };
-
-/// An archive in memory that counts what is read of it.
-struct Counting {
-    bytes: Vec<u8>,
-    read: Cell<u64>,
-}
-
-impl ReadAt for Counting {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read.set(self.read.get() + buffer.len() as u64);
-        let from = usize::try_from(offset).expect("small");
-        let bytes = self.bytes.get(from..from + buffer.len());
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.bytes.len() as u64)
-    }
-}
 
 /// A sink that keeps everything, and the names of the directories whose listings it got.
 #[derive(Default)]

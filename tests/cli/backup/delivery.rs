@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
+use support::archives_in;
 
-use super::{Night, archives, break_down, mend, mend_or_make};
+use super::{Night, break_down, mend, mend_or_make};
 
 #[test]
 fn a_destination_that_was_away_gets_what_it_missed_and_is_not_pruned_before() {
@@ -20,10 +21,10 @@ fn a_destination_that_was_away_gets_what_it_missed_and_is_not_pruned_before() {
         assert!(report["destinations"][1]["error"].is_string(), "{report}");
         missed.push(report["archive"].clone());
     }
-    assert_eq!(archives(&night.one).len(), 2, "pruned there");
+    assert_eq!(archives_in(&night.one).len(), 2, "pruned there");
     mend(&night.two);
     assert_eq!(
-        archives(&night.two),
+        archives_in(&night.two),
         [first["archive"].as_str().expect("a name")]
     );
     let plan = night.json(&["--dry-run"], 0);
@@ -36,7 +37,7 @@ fn a_destination_that_was_away_gets_what_it_missed_and_is_not_pruned_before() {
     let two = &report["destinations"][1];
     assert_eq!(two["caught_up"], Value::from(&missed[1..]));
     assert_eq!(two["not_needed"], Value::from(&missed[..1]));
-    assert_eq!(archives(&night.one), archives(&night.two));
+    assert_eq!(archives_in(&night.one), archives_in(&night.two));
     let report = night.json(&[], 0);
     assert_eq!(
         report["destinations"][1]["caught_up"],
@@ -83,17 +84,17 @@ fn a_destination_of_a_higher_tier_gets_an_archive_when_its_time_has_come() {
     let run = night.run(&["--json"], 0).says("Its time has not come");
     assert_eq!(run.json()["destinations"].as_array().expect("one").len(), 1);
     assert_eq!(
-        (archives(&night.one).len(), archives(&night.two).len()),
+        (archives_in(&night.one).len(), archives_in(&night.two).len()),
         (2, 1)
     );
     // A destination that is named gets one all the same.
     night.json(&["@two"], 0);
-    assert_eq!(archives(&night.two).len(), 2);
+    assert_eq!(archives_in(&night.two).len(), 2);
     // Older than the last occasion.
     let old = "shop-20200101-000000.tar.gz";
-    let newest = archives(&night.two).pop().expect("one");
+    let newest = archives_in(&night.two).pop().expect("one");
     fs::rename(night.two.join(newest), night.two.join(old)).expect("moved");
-    fs::remove_file(night.two.join(&archives(&night.two)[1])).expect("removed");
+    fs::remove_file(night.two.join(&archives_in(&night.two)[1])).expect("removed");
     every("daily");
     assert_eq!(
         night.json(&["--no-prune"], 0)["destinations"]
@@ -102,7 +103,7 @@ fn a_destination_of_a_higher_tier_gets_an_archive_when_its_time_has_come() {
             .len(),
         2
     );
-    assert_eq!(archives(&night.two).len(), 2);
+    assert_eq!(archives_in(&night.two).len(), 2);
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn a_run_without_a_destination_whose_time_has_come_stops_no_service() {
     assert_eq!(night.said(), "finally skipped\n");
     // An archive of a clock that was wrong does not keep the tier waiting.
     for folder in [&night.one, &night.two] {
-        let archive = archives(folder).pop().expect("one");
+        let archive = archives_in(folder).pop().expect("one");
         fs::rename(
             folder.join(archive),
             folder.join("shop-20990101-000000.tar.gz"),
@@ -154,7 +155,7 @@ fn a_destination_is_a_folder_and_is_named_once() {
     for _ in 0..2 {
         night.run(&[missing], 0);
     }
-    assert_eq!(archives(Path::new(missing)).len(), 2);
+    assert_eq!(archives_in(Path::new(missing)).len(), 2);
     night.run(&["@one/"], 0);
     night.run(&["@one/latest"], 2).says("names an archive");
     night.run(&["/srv/x.tar.gz"], 2).says("names an archive");
@@ -207,5 +208,5 @@ fn a_marked_archive_is_delivered_later_with_its_mark() {
     let missed = missed.as_str().expect("a name");
     let mark = fs::read_to_string(night.two.join(format!("{missed}.keep"))).expect("a mark");
     assert_eq!(mark, "forever\n");
-    assert_eq!(archives(&night.one), archives(&night.two));
+    assert_eq!(archives_in(&night.one), archives_in(&night.two));
 }

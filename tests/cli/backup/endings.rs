@@ -2,14 +2,11 @@
 
 use std::{fs, io::Read as _};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::bounds;
+use support::{archives_in, bounds, signals};
 
-use super::{Night, archives};
+use super::Night;
 
 #[test]
 fn a_run_that_is_killed_at_any_stage_is_ended_by_the_next_one() {
@@ -21,7 +18,7 @@ fn a_run_that_is_killed_at_any_stage_is_ended_by_the_next_one() {
         assert!(!child.wait().expect("ended").success(), "{stage}");
         let killed = night.history()[0]["run_id"].clone();
         let killed = killed.as_str().expect("an identity");
-        let before = archives(&night.one);
+        let before = archives_in(&night.one);
         assert_eq!(before.len(), usize::from(stage != "before"), "{stage}");
         // As if it had been killed between two deliveries.
         let _ = before
@@ -42,7 +39,7 @@ fn a_run_that_is_killed_at_any_stage_is_ended_by_the_next_one() {
             Value::from(before),
             "{stage}"
         );
-        assert_eq!(archives(&night.one), archives(&night.two), "{stage}");
+        assert_eq!(archives_in(&night.one), archives_in(&night.two), "{stage}");
         let history = night.history();
         let results: Vec<&Value> = history.iter().map(|record| &record["result"]).collect();
         assert_eq!(
@@ -98,11 +95,7 @@ fn a_run_that_is_terminated_runs_its_last_hooks_and_is_recorded() {
     );
     let mut child = night.start(&[]);
     let _ = fs::read(&ready).expect("the hook runs");
-    kill(
-        Pid::from_raw(i32::try_from(child.id()).expect("a number")),
-        Signal::SIGTERM,
-    )
-    .expect("sent");
+    signals::send(Signal::SIGTERM, &child);
     let code = child.wait().expect("ended").code();
     let mut stderr = String::new();
     child
@@ -154,7 +147,7 @@ fn a_history_that_cannot_be_read_or_kept_does_not_hide_another_failure() {
         .expect("a pipe");
     let report = night.json(&[], 3);
     assert_eq!(report["result"], "partial");
-    assert_eq!(archives(&night.one).len(), 1);
+    assert_eq!(archives_in(&night.one).len(), 1);
     let message = report["error"]["message"].as_str().expect("a message");
     assert!(message.contains("the history is not complete"), "{message}");
     fs::remove_file(night.notes()).expect("removed");

@@ -3,9 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::Value;
-use support::service::write;
+use support::{archives_in, service::write};
 
-use super::{Night, archives};
+use super::Night;
 
 #[test]
 fn a_before_hook_that_fails_keeps_the_run_from_exporting() {
@@ -24,7 +24,7 @@ fn a_before_hook_that_fails_keeps_the_run_from_exporting() {
         .run(&[], 1)
         .says("the before hook `exit 3` failed: it ended with exit status: 3");
     assert!(run.stderr.contains("nothing was done"), "{}", run.stderr);
-    assert!(archives(&night.one).is_empty());
+    assert!(archives_in(&night.one).is_empty());
     let said = night.said();
     let stages: Vec<&str> = said
         .lines()
@@ -56,7 +56,7 @@ fn a_before_hook_skips_the_run_by_exit_code_75() {
         (&report["result"], &report["skipped"]),
         (&"skipped".into(), &"hook".into())
     );
-    assert!(archives(&night.one).is_empty());
+    assert!(archives_in(&night.one).is_empty());
     assert_eq!(night.said(), "finally skipped\n");
 }
 
@@ -66,7 +66,7 @@ fn a_hook_that_fails_after_the_work_makes_the_run_partial() {
         let night = Night::new("", &[(stage, "run = [\"/bin/false\"]")]);
         let report = night.json(&[], 3);
         assert_eq!(report["result"], "partial", "{stage}");
-        assert_eq!(archives(&night.one).len(), 1, "{stage}");
+        assert_eq!(archives_in(&night.one).len(), 1, "{stage}");
         assert_eq!(night.history()[1]["result"], "partial", "{stage}");
     }
 }

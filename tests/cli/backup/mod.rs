@@ -3,6 +3,7 @@
 mod delivery;
 mod endings;
 mod hooks;
+mod repository;
 mod shared;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    Run, finish, program,
+    Run, archives_in, clock, finish, program,
     service::{Service, write},
 };
 
@@ -83,17 +84,17 @@ impl Night {
 
     /// Starts a run whose clock is an hour late: so no archive has the name of another one's second.
     fn start_an_hour_ago(&self) -> Child {
-        let mut command = Command::new("faketime");
-        command.args(["-f", "-3600s"]).arg(program());
+        let mut command = Command::new(program());
+        clock::set_back(&mut command, 1);
         self.spawn(command, &[])
     }
 
     /// Runs with a clock that is some hours late.
     #[track_caller]
     fn run_before(&self, hours: u32, arguments: &[&str], code: i32) -> Run {
-        let mut command = Command::new("faketime");
-        command.args(["-f", &format!("-{}s", hours * 3600)]);
-        command.arg(program()).args(["--json", "--config"]);
+        let mut command = Command::new(program());
+        clock::set_back(&mut command, hours);
+        command.args(["--json", "--config"]);
         command
             .arg(&self.service.config)
             .arg("backup")
@@ -122,14 +123,6 @@ impl Night {
             .map(|line| serde_json::from_str(line).expect("JSON"));
         lines.collect()
     }
-}
-
-fn archives(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".tar.gz")).collect();
-    names.sort();
-    names
 }
 
 /// Replaces the folder of a destination by a file, so that nothing can be written there.
@@ -172,8 +165,8 @@ fn a_night_delivers_everywhere_runs_its_hooks_in_order_and_is_recorded() {
         );
     }
     let name = report["archive"].as_str().expect("a name");
-    assert_eq!(archives(&night.one), [name]);
-    assert_eq!(archives(&night.two), [name]);
+    assert_eq!(archives_in(&night.one), [name]);
+    assert_eq!(archives_in(&night.two), [name]);
     let history = night.history();
     assert_eq!(history.len(), 2);
     assert_eq!(
@@ -221,7 +214,7 @@ fn a_state_that_did_not_change_needs_no_archive() {
         (&"skipped".into(), &"unchanged".into())
     );
     assert_eq!(report["archive"], name);
-    assert_eq!(archives(&night.one), [name]);
+    assert_eq!(archives_in(&night.one), [name]);
     for folder in [&night.one, &night.two] {
         let note = fs::read(folder.join(".hookshot-unchanged-shop")).expect("a note");
         let note: Value = serde_json::from_slice(&note).expect("JSON");
@@ -269,7 +262,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
             ("finally", "run = \"true\"\nenabled = false"),
         ],
     );
-    let before = (night.said(), night.history().len(), archives(&night.one));
+    let before = (night.said(), night.history().len(), archives_in(&night.one));
     let plan = night.json(&["--dry-run"], 0);
     assert_eq!(plan["dry_run"], true);
     assert_eq!(plan["hooks"].as_array().expect("hooks").len(), 1);
@@ -278,7 +271,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         2
     );
     assert_eq!(
-        (night.said(), night.history().len(), archives(&night.one)),
+        (night.said(), night.history().len(), archives_in(&night.one)),
         before
     );
     break_down(&night.two);
@@ -318,7 +311,7 @@ fn a_dry_run_compares_the_state_unless_a_command_comes_before() {
     night.configure("", &[("before", &says)]);
     assert_eq!(compared(&[])["unchanged"], Value::Null);
     assert_eq!(
-        (night.said(), archives(&night.one).len()),
+        (night.said(), archives_in(&night.one).len()),
         (String::new(), 1)
     );
     assert_eq!(night.json(&["--dry-run"], 0)["if_changed"], Value::Null);
@@ -326,7 +319,7 @@ fn a_dry_run_compares_the_state_unless_a_command_comes_before() {
 
 /// Gives the archives of a folder names of earlier nights.
 fn age(folder: &Path) {
-    for (night, name) in archives(folder).iter().enumerate() {
+    for (night, name) in archives_in(folder).iter().enumerate() {
         let prefix = name.split_once("-20").expect("a time").0;
         let older = format!("{prefix}-2026010{}-020000.tar.gz", night + 1);
         fs::rename(folder.join(name), folder.join(older)).expect("renamed");
@@ -353,9 +346,9 @@ fn a_policy_that_may_not_remove_as_much_says_how_to_go_on() {
             "{hint}"
         );
     }
-    assert_eq!(archives(&night.one).len(), 3);
+    assert_eq!(archives_in(&night.one).len(), 3);
     night.service.run(&["prune", "@one", "--yes"], 0);
-    assert_eq!(archives(&night.one).len(), 1);
+    assert_eq!(archives_in(&night.one).len(), 1);
 }
 
 #[test]
@@ -368,10 +361,10 @@ fn a_day_with_many_archives_does_not_stop_the_nightly_job() {
     for _ in 0..5 {
         night.service.run(&["export", "@one", "@two"], 0);
     }
-    assert_eq!(archives(&night.one).len(), 5);
+    assert_eq!(archives_in(&night.one).len(), 5);
     // Around midnight, some are of another day.
     night.run(&[], 0);
-    let left = archives(&night.one).len();
+    let left = archives_in(&night.one).len();
     assert!((1..=2).contains(&left), "{left}");
 }
 
@@ -416,7 +409,7 @@ fn several_configurations_run_one_after_the_other_with_one_summary() {
         message.starts_with("1 of 3 configurations failed"),
         "{message}"
     );
-    assert_eq!(archives(&night.one).len(), 2);
+    assert_eq!(archives_in(&night.one).len(), 2);
     let empty = night.service.machine.path("empty");
     fs::create_dir(&empty).expect("a folder");
     night.run(&["--all-configs", empty.to_str().expect("UTF-8")], 10);

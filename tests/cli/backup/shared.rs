@@ -8,9 +8,9 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{Run, finish, program, service::write};
+use support::{Run, archives_in, clock, finish, program, service::write};
 
-use super::{Night, archives, break_down, mend_or_make};
+use super::{Night, break_down, mend_or_make};
 
 /// The configuration of another service with the same destinations and prefix.
 fn other(night: &Night) -> PathBuf {
@@ -27,17 +27,17 @@ fn other(night: &Night) -> PathBuf {
     config
 }
 
-/// Runs a backup at a moment, by faketime(1).
+/// Runs a backup at a moment.
 fn run_at(night: &Night, config: &Path, moment: &str, arguments: &[&str]) -> Run {
-    let mut command = Command::new("faketime");
-    command.args(["-f", moment]).arg(program());
+    let mut command = Command::new(program());
+    clock::set(&mut command, moment);
     command.args(["--json", "--config"]).arg(config);
     command.arg("backup").args(arguments).env("TZ", "UTC");
     command.env("TMPDIR", night.service.machine.path("tmp"));
     finish(command, b"")
 }
 
-/// A second an hour ago, as faketime wants it, and the name of an archive of that second.
+/// A second an hour ago, as libfaketime wants it, and the name of an archive of that second.
 fn an_hour_ago() -> (String, String) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("now");
     let seconds = i64::try_from(since.as_secs()).expect("a number") - 3600;
@@ -142,7 +142,7 @@ fn the_planned_name_of_a_killed_run_may_be_that_of_another_service() {
     assert_eq!(night.history().len(), 1, "it was killed");
     night.configure("", &[]);
     run_at(&night, &other, &moment, &[]).exits(0);
-    assert_eq!(archives(&night.one), std::slice::from_ref(&name));
+    assert_eq!(archives_in(&night.one), std::slice::from_ref(&name));
     let report = night.json(&["--no-prune"], 3);
     for destination in report["destinations"].as_array().expect("two") {
         assert_eq!(destination["gone"], Value::from(vec![name.clone()]));
@@ -163,7 +163,7 @@ fn the_archive_of_a_killed_run_is_found_under_the_number_that_it_got() {
     assert_eq!(night.history().len(), 1, "it was killed");
     night.configure("", &[]);
     let own = numbered(&name, 1);
-    assert_eq!(archives(&night.two), [own.clone(), name.clone()]);
+    assert_eq!(archives_in(&night.two), [own.clone(), name.clone()]);
     // As if it had been killed between two deliveries.
     fs::remove_file(night.two.join(&own)).expect("removed");
     let report = night.json(&["--no-prune"], 3);
@@ -193,12 +193,12 @@ fn an_archive_has_a_name_of_its_own_at_each_destination() {
     let report = run_at(&night, &config, &moment, &[]).exits(3).json();
     assert_eq!(report["destinations"][0]["archive"], name);
     assert_eq!(report["destinations"][1]["archive"], numbered(&name, 1));
-    let before = archives(&night.two);
+    let before = archives_in(&night.two);
     let report = night.json(&["--no-prune"], 0);
     for destination in report["destinations"].as_array().expect("two") {
         assert_eq!(destination["caught_up"], Value::from(Vec::<Value>::new()));
     }
-    assert_eq!(archives(&night.two).len(), before.len() + 1);
+    assert_eq!(archives_in(&night.two).len(), before.len() + 1);
 }
 
 #[test]

@@ -9,13 +9,10 @@ use std::{
 };
 
 use nix::{
-    sys::{
-        signal::{Signal, kill},
-        stat::Mode,
-    },
-    unistd::{Pid, mkfifo},
+    sys::{signal::Signal, stat::Mode},
+    unistd::mkfifo,
 };
-use support::{Mounted, bounds, is_root};
+use support::{Mounted, bounds, is_root, signals};
 
 use super::{Shop, archives, facts, names};
 
@@ -136,8 +133,7 @@ fn a_drill_that_is_terminated_removes_its_sandbox_and_is_recorded() {
     ));
     let child = shop.start(&[]);
     let _ = fs::read(&ready).expect("the probe runs");
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
-    kill(pid, Signal::SIGTERM).expect("sent");
+    signals::send(Signal::SIGTERM, &child);
     let output = bounds::end_of(child);
     assert_eq!(output.status.code(), Some(143), "{output:?}");
     shop.left_nothing();

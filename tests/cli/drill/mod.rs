@@ -18,7 +18,7 @@ use std::{
 use rusqlite::Connection;
 use serde_json::Value;
 use support::{
-    Run, finish, program,
+    Run, clock, finish, program,
     service::{Service, write},
 };
 
@@ -104,9 +104,9 @@ impl Shop {
 
     /// Makes an archive with a clock that is some hours late.
     fn backup_before(&self, hours: u32) {
-        let mut command = Command::new("faketime");
-        command.args(["-f", &format!("-{}s", hours * 3600)]);
-        command.arg(program()).arg("--config");
+        let mut command = Command::new(program());
+        clock::set_back(&mut command, hours);
+        command.arg("--config");
         command.arg(&self.service.config).arg("backup");
         command.env("TMPDIR", self.service.machine.path("tmp"));
         finish(command, b"").exits(0);

@@ -6,12 +6,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::servers::inbox::{Inbox, Reply};
+use support::{
+    servers::inbox::{Inbox, Reply},
+    signals,
+};
 
 use super::{Shop, archives, flip};
 
@@ -161,8 +161,7 @@ fn the_agent_starts_a_drill_by_the_schedule() {
             break;
         }
     }
-    let pid = Pid::from_raw(i32::try_from(agent.id()).expect("a number"));
-    kill(pid, Signal::SIGTERM).expect("sent");
+    signals::send(Signal::SIGTERM, &agent);
     std::io::Read::read_to_string(&mut lines, &mut said).expect("text");
     assert_eq!(agent.wait().expect("ended").code(), Some(0), "{said}");
     let history = shop.history();

@@ -8,11 +8,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use support::service::Service;
+use nix::sys::signal::Signal;
+use support::{service::Service, signals};
 
 use super::service;
 
@@ -56,8 +53,7 @@ impl Agent {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a number"));
-        kill(pid, signal).expect("sent");
+        signals::send(signal, &self.child);
     }
 
     fn ends(mut self, code: i32) -> String {

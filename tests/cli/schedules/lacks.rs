@@ -52,6 +52,15 @@ fn variables_that_the_units_do_not_have_are_said() {
         "{unused}"
     );
     assert!(!unused.contains("HOOKSHOT"), "{unused}");
+    for (line, is_said) in [("", true), ("password = \"file:key\"\n", false)] {
+        let vault = format!("[backup.destinations.vault]\nurl = \"restic:/srv/vault\"\n{line}");
+        let mut vault = service("vault", &vault);
+        vault.set("RESTIC_PASSWORD", "hunter2");
+        let run = install(&vault, &Root::of(&vault), &["--json"]);
+        assert!(!run.text().contains("hunter2"));
+        let unused = run.json()["unused_variables"].to_string();
+        assert_eq!(unused.contains("\"RESTIC_PASSWORD\""), is_said, "{unused}");
+    }
 }
 
 #[test]

@@ -190,6 +190,33 @@ fn a_probe_opens_the_sandbox_of_drills_alone() {
 }
 
 #[test]
+fn a_unit_has_a_folder_for_copies_if_a_repository_lies_elsewhere() {
+    let schedule = "[backup.schedule]\nbackup = \"02:00\"\n";
+    let vault = |url: &str, further: &str| {
+        let vault =
+            format!("[backup.destinations.vault]\nurl = \"{url}\"\npassword = \"file:key\"\n");
+        let service = service("shop", &format!("{schedule}{vault}{further}"));
+        let root = Root::of(&service);
+        service.run(&["timer", "install", "--root", root.path()], 0);
+        (root.text("hookshot-shop-backup.service"), service, root)
+    };
+    let (text, ..) = vault("restic:s3://bucket/vault", "");
+    let lines = "\nCacheDirectory=hookshot\nCacheDirectoryMode=0700\n";
+    assert!(text.contains(lines), "{text}");
+    let (text, ..) = vault("restic:/srv/vault", "");
+    assert!(!text.contains("Cache"), "{text}");
+    let (text, service, root) = vault("restic:s3://bucket/vault", "cache_dir = \"copies\"\n");
+    let folder = service.config.with_file_name("copies");
+    let line = format!("ReadWritePaths=-{}\n", folder.display());
+    assert!(text.contains(&line) && !text.contains("Cache"), "{text}");
+    let made = root.0.join(folder.strip_prefix("/").expect("absolute"));
+    assert_eq!(
+        fs::metadata(made).expect("made").permissions().mode() & 0o777,
+        0o700
+    );
+}
+
+#[test]
 fn folders_that_a_sandbox_cannot_make_are_made_at_the_installation() {
     let schedule = "[backup.schedule]\nbackup = \"02:00\"\ndrill = \"sun 05:00\"\n";
     let service = service("shop", schedule);

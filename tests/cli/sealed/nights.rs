@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use serde_json::Value;
-use support::{finish, program, servers::Moto};
+use support::{clock, finish, program, servers::Moto};
 
 use super::{Sealing, year::nights_without_a_key};
 
@@ -27,9 +27,9 @@ fn night(to: &str, more: &str) -> Sealing {
 /// Runs `backup` with a clock that is some hours late.
 #[track_caller]
 fn run_before(sealing: &Sealing, hours: u32, arguments: &[&str], code: i32) -> Value {
-    let mut command = Command::new("faketime");
-    command.args(["-f", &format!("-{}s", hours * 3600)]);
-    command.arg(program()).args(["--json", "--config"]);
+    let mut command = Command::new(program());
+    clock::set_back(&mut command, hours);
+    command.args(["--json", "--config"]);
     command.arg(sealing.machine.path("etc/config.toml"));
     command.arg("backup").args(arguments);
     command.env("TMPDIR", sealing.machine.path("tmp"));

@@ -11,16 +11,14 @@ use std::{
 };
 
 use hookshot::crypt::{ExposeSecret as _, generate};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use support::program;
+use nix::sys::signal::Signal;
+use support::{program, signals};
 
 use super::Sealing;
 
 const PASSPHRASE: &str = "tanager-obelisk-quarry-7";
 const TOKEN: &str = "tk_9ffa61d2c4";
+const VAULT: &str = "marmot-lattice-53";
 
 /// The machine, and the texts that must not be seen.
 struct Guarded {
@@ -40,16 +38,20 @@ impl Guarded {
         );
         sealing.machine.write("phrase", PASSPHRASE, 0o600);
         sealing.machine.write("token", TOKEN, 0o600);
+        sealing.machine.write("vault.key", VAULT, 0o600);
         let place = |name: &str| sealing.path(name);
         let (keyed, locked, token) = (place("keyed"), place("locked"), place("token"));
         sealing.configure(&format!(
             "identity_file = \"{}\"\n[backup]\nto = [\"keyed\", \"locked\"]\n\
             [backup.destinations.keyed]\nurl = \"{keyed}\"\n[backup.destinations.locked]\nurl = \"{locked}\"\n\
             [backup.destinations.locked.encryption]\npassphrase = \"file:{}\"\n\
+            [backup.destinations.vault]\nurl = \"restic:{}\"\npassword = \"file:{}\"\n\
             [[backup.hooks]]\nstage = \"before\"\nrun = \"echo the phrase is; cat {}\"\n\
             [[backup.notify]]\nname = \"ops\"\nkind = \"ntfy\"\nurl = \"http://127.0.0.1:9/topic\"\ntoken = \"file:{token}\"\n",
             place("two.key"),
             place("phrase"),
+            place("vault"),
+            place("vault.key"),
             place("phrase"),
         ));
         let secrets = [
@@ -58,7 +60,7 @@ impl Guarded {
         ];
         // A part of a key is as good as a key.
         let mut secrets: Vec<String> = secrets.iter().map(|key| key[20..60].to_owned()).collect();
-        secrets.extend([PASSPHRASE.to_owned(), TOKEN.to_owned()]);
+        secrets.extend([PASSPHRASE, TOKEN, VAULT].map(str::to_owned));
         Guarded { sealing, secrets }
     }
 
@@ -71,6 +73,15 @@ impl Guarded {
         }
     }
 
+    /// Runs the verbs of the server.
+    #[cfg(feature = "serve")]
+    fn run_server(&self, phrase: &str) {
+        let user = ["serve", "user", "add", "anna", "--password-file", phrase];
+        self.run(&user, &[0, 2]);
+        self.run(&["serve", "user", "list"], &[0]);
+        self.run(&["serve"], &[2]);
+    }
+
     fn run(&self, arguments: &[&str], codes: &[i32]) {
         const ALL: [&[&str]; 4] = [
             &["--json", "-vv"],
@@ -79,8 +90,9 @@ impl Guarded {
             &["--log-format", "json", "-v"],
         ];
         // A passphrase takes seconds each time.
-        let is_slow =
-            |word: &&str| word.starts_with("@locked") || ["export", "backup"].contains(word);
+        let is_slow = |word: &&str| {
+            ["export", "backup", "@locked", "@vault"].contains(word) || word.starts_with("@locked/")
+        };
         let modes = match arguments.iter().any(is_slow) {
             true => &ALL[..1],
             false => &ALL[..],
@@ -109,7 +121,7 @@ impl Guarded {
                 continue;
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if ["two.key", "key.txt", "phrase", "token"].contains(&&*name) {
+            if ["two.key", "key.txt", "phrase", "token", "vault.key"].contains(&&*name) {
                 continue;
             }
             let bytes = fs::read(&path).expect("a file");
@@ -165,6 +177,16 @@ fn no_verb_shows_or_stores_a_private_key_or_a_passphrase() {
         .status();
     assert!(packed.expect("tar").success());
     guarded.run(&["convert", "--from", "tar", &tar, &copies], &[0]);
+    guarded.run(&["repo", "init", "@vault"], &[0, 2]);
+    guarded.run(&["repo", "check", "@vault"], &[0]);
+    guarded.run(&["repo", "stats", "@vault"], &[0]);
+    let phrase = guarded.sealing.path("phrase");
+    let add = ["repo", "key", "add", "@vault", "--password-file", &phrase];
+    guarded.run(&add, &[0, 2]);
+    guarded.run(&["repo", "key", "list", "@vault"], &[0]);
+    guarded.run(&["repo", "key", "remove", "0", "@vault"], &[0, 2, 10]);
+    guarded.run(&["repo", "upgrade", "@vault"], &[0]);
+    guarded.run(&["repo", "unlock", "@vault"], &[0]);
     guarded.run(&["rollback"], &[0, 10, 3]);
     guarded.run(&["keep", &keyed], &[0]);
     guarded.run(&["keep", &keyed, "--remove"], &[0]);
@@ -175,6 +197,8 @@ fn no_verb_shows_or_stores_a_private_key_or_a_passphrase() {
     let keyed = format!("@keyed/{}", newest(&sealing.machine.path("keyed")));
     guarded.run(&["delete", &locked], &[0, 2, 3, 10, 11]);
     guarded.run(&["prune", "--keep-last", "1", "--dry-run"], &[0, 2, 3]);
+    #[cfg(feature = "serve")]
+    guarded.run_server(&phrase);
     let show = sealing.path("two.key");
     for (arguments, codes) in [
         (&["check"][..], &[0, 3][..]),
@@ -292,7 +316,6 @@ fn is_dumped(sealing: &Sealing, archive: &[u8]) -> bool {
     while fs::read_link(&exe).expect("a process") != started {
         thread::yield_now();
     }
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number"));
-    kill(pid, Signal::SIGABRT).expect("a signal");
+    signals::send(Signal::SIGABRT, &child);
     child.wait().expect("an end").core_dumped()
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 
 use hookshot::crypt::generate;
 use serde_json::Value;
-use support::{Machine, finish, program};
+use support::{Machine, clock, finish, program};
 
 /// Runs so many nights, the last of them yesterday. Each removes the same archives, sealed or not.
 pub fn nights_without_a_key(nights: u32) {
@@ -58,9 +58,9 @@ pub fn nights_without_a_key(nights: u32) {
 
 /// Runs `backup` with a clock that is some days late.
 fn backup(machine: &Machine, days: u32) -> Value {
-    let mut command = Command::new("faketime");
-    command.args(["-f", &format!("-{}s", days * 86_400)]);
-    command.arg(program()).args(["--json", "--config"]);
+    let mut command = Command::new(program());
+    clock::set_back(&mut command, days * 24);
+    command.args(["--json", "--config"]);
     command.arg(machine.path("etc/config.toml")).arg("backup");
     command.env("TMPDIR", machine.path("tmp"));
     finish(command, b"").exits(0).json()

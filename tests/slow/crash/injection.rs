@@ -65,7 +65,7 @@ impl Calls {
     }
 
     /// Returns the most calls of one thread: strace counts for each by itself.
-    fn most(&self, name: &str) -> usize {
+    pub fn most(&self, name: &str) -> usize {
         let calls = self.0.iter().filter(|call| call.name == name);
         calls.map(|call| call.number).max().unwrap_or(0)
     }
@@ -82,10 +82,37 @@ pub fn traced(
     if met.is_empty() && watched.is_none() {
         return (plainly(machine, arguments), Calls(Vec::new()));
     }
+    strace(machine, arguments, &["-f"], (met, places), watched)
+}
+
+/// Does what [`traced`] does for one injection, but lets the programs that hookshot starts alone.
+pub fn traced_alone(
+    machine: &Machine,
+    arguments: &[&str],
+    inject: Option<&str>,
+    watched: Option<&str>,
+) -> (Run, Calls) {
+    let met = inject.as_slice();
+    strace(
+        machine,
+        arguments,
+        &["-f", "-b", "execve"],
+        (met, &[]),
+        watched,
+    )
+}
+
+fn strace(
+    machine: &Machine,
+    arguments: &[&str],
+    options: &[&str],
+    (met, places): (&[&str], &[&str]),
+    watched: Option<&str>,
+) -> (Run, Calls) {
     let plain = machine.command();
     let log = machine.path("strace.log");
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]);
+    command.args(options).args(["-qq", "-o"]);
     match watched {
         Some(_) => command.arg(&log),
         None => command.arg("/dev/null"),

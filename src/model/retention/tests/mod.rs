@@ -1,5 +1,6 @@
 //! The decisions of retention, case by case, and small helpers for its tests.
 
+mod late;
 mod reasons;
 mod sealed;
 mod simulations;
@@ -38,6 +39,7 @@ fn archive(name: &str, time: &str, standing: Standing) -> Archive {
         number: 0,
         standing,
         mark: None,
+        arrival: None,
     }
 }
 
@@ -95,6 +97,7 @@ fn fifty_thousand_torn_archives_are_judged_in_one_walk() {
         number: 0,
         standing: Standing::Torn,
         mark: None,
+        arrival: None,
     });
     let policy = only(Rule::Each(Period::Hour), Count::All);
     // A walk over the rest for each of them would be 1,250,000,000 steps.

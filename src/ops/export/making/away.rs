@@ -19,7 +19,10 @@ use crate::{
     context::Context,
     error::{Failure, Kind},
     model::digest::Digest,
-    ops::export::report::{OutputReport, failed, failed_by, is_full},
+    ops::export::{
+        lost::kind_of_sending,
+        report::{OutputReport, failed, failed_by},
+    },
     store::is_taken,
     work::events::ExportEvent,
 };
@@ -66,6 +69,7 @@ impl Making<'_> {
                 let failure = Failure::of(&error);
                 let failed = |slot: &UploadSlot| OutputReport {
                     hint: failure.hint.clone(),
+                    kind: Some(failure.kind),
                     ..failed(slot.shown(self.name), failure.message.clone())
                 };
                 Ok(away.iter().map(failed).collect())
@@ -153,15 +157,12 @@ impl Write for Sending {
     }
 }
 
-/// Returns the failure of a shipment: an interruption, an archive that is not good, or else its destinations.
+/// Returns the failure of a shipment.
 fn of_destinations(error: &anyhow::Error) -> Failure {
     let failure = Failure::of(error);
-    match failure.kind {
-        Kind::Interrupted(_) | Kind::Refused | Kind::Space => failure,
-        _ => Failure {
-            kind: Kind::Unproven,
-            ..failure
-        },
+    Failure {
+        kind: kind_of_sending(failure.kind),
+        ..failure
     }
 }
 
@@ -214,7 +215,6 @@ fn arrived(proven: shipment::Proven, away: &[UploadSlot]) -> Result<Vec<OutputRe
             Err(error) if is_interruption(&error) => return Err(error),
             Err(error) => OutputReport {
                 outrun: is_taken(&Failure::of(&error)),
-                is_full: is_full(&error),
                 ..failed_by(archive, &error)
             },
         });

@@ -8,7 +8,7 @@ use crate::{
     model::written::ShownPath,
     ops::export::{
         place::LocalPlace,
-        report::{OutputReport, failed, failed_by, is_full},
+        report::{OutputReport, failed, failed_by},
     },
     store::Proof,
 };
@@ -44,7 +44,7 @@ impl Making<'_> {
                     reported(report, place.publish(context, draft, name))?
                 }
                 Err(error) if is_interruption(&error) => return Err(error),
-                Err(error) => unreached(shown, &error),
+                Err(error) => failed_by(shown, &error),
             });
         }
         if !away.is_empty() {
@@ -79,14 +79,6 @@ fn reported(report: OutputReport, published: Result<ShownPath>) -> Result<Output
             ..report
         }),
         Err(error) if is_interruption(&error) => Err(error),
-        Err(error) => Ok(unreached(report.archive, &error)),
-    }
-}
-
-/// Returns the report of a place of this machine that does not have the archive.
-fn unreached(shown: String, error: &anyhow::Error) -> OutputReport {
-    OutputReport {
-        is_full: is_full(error),
-        ..failed_by(shown, error)
+        Err(error) => Ok(failed_by(report.archive, &error)),
     }
 }

@@ -93,7 +93,7 @@ impl SqliteVerdict {
 }
 
 /// Returns the failure of a damaged database at `path`, with the finding.
-fn damaged(path: &Path, finding: &str) -> Failure {
+pub(super) fn damaged(path: &Path, finding: &str) -> Failure {
     Failure::new(
         Kind::Snapshot,
         format!("{} is damaged: {finding}", path.display()),

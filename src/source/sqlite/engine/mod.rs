@@ -11,6 +11,7 @@ pub mod judge;
 mod pragma;
 mod reading;
 pub mod snapshot;
+mod unused;
 mod work;
 
 use super::{SqliteContext, companions, finding, holders, lock, verdict};

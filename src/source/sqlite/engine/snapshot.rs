@@ -6,6 +6,10 @@
 //! replaced `NOCASE`, for example. Then SQLite checks the copy. If it was rebuilt, SQLite also checks the original,
 //! because a damaged page can be rebuilt into a good one that lacks rows.
 //!
+//! A copy of the form [`CopyForm::PageExact`] is always one of pages, of which each lies where it lies in the original.
+//! It clears the space that no row uses (`unused`), so deleted data stays out of it. Two copies differ in the pages that
+//! the service changed between them.
+//!
 //! The copy is closed: it needs no log and no journal. It has the journal mode of the original, WAL or rollback, which
 //! `VACUUM INTO` does not keep. Its loss would stay unnoticed until the restored service is slower, or reads while it
 //! writes.
@@ -35,11 +39,12 @@ use super::{
     SqliteContext, companions,
     connection::{self, ConnectionMode},
     examine::examine,
-    failure::{explained, is_about_content, said},
+    failure::{damaged, explained, is_about_content, said},
     foreign::is_reordered,
     header::{JournalMode, SqliteHeader},
     judge,
     reading::{self, OriginalDatabase},
+    unused,
     verdict::{CheckDepth, CheckExtent},
 };
 use crate::{
@@ -47,7 +52,10 @@ use crate::{
         exists, remove_file,
         staging::{self, SNAPSHOT, Staging},
     },
-    model::{digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES, manifest::FileRecord},
+    model::{
+        copy_form::CopyForm, digest::Digest, entry_name::EntryName, limits::BUFFER_BYTES,
+        manifest::FileRecord,
+    },
     source::{
         files,
         staged::{Staged, StagedContent},
@@ -61,8 +69,12 @@ const PIECE_PAGES: i32 = 256;
 /// The method by which the copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
+    /// SQLite rebuilt the database.
     VacuumInto,
+    /// Its pages were copied, because SQLite cannot rebuild it.
     Backup,
+    /// Its pages were copied, and what no row needs was cleared.
+    PageExact,
 }
 
 impl Method {
@@ -70,7 +82,28 @@ impl Method {
         match self {
             Method::VacuumInto => "vacuum_into",
             Method::Backup => "backup",
+            Method::PageExact => PAGE_EXACT,
         }
+    }
+
+    /// Returns true if the copy gets counters that depend on its rows and pages alone.
+    fn settles_counters(self) -> bool {
+        self != Method::Backup
+    }
+}
+
+/// The name of page-exact copies in a manifest.
+const PAGE_EXACT: &str = "page_exact";
+
+/// Returns the form of the copy of which a manifest has this record.
+fn form_of(record: &FileRecord) -> CopyForm {
+    let method = record
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| snapshot.get("method"));
+    match method.and_then(Value::as_str) {
+        Some(PAGE_EXACT) => CopyForm::PageExact,
+        _ => CopyForm::Compact,
     }
 }
 
@@ -79,7 +112,12 @@ impl Method {
 /// Fails with [`NotFound`](crate::error::Kind::NotFound) if there is none, and with
 /// [`Snapshot`](crate::error::Kind::Snapshot) if it is damaged, is not a database, or stays locked. The original and
 /// its companions stay as they are, in every case.
-pub fn take(path: &Path, name: &EntryName, caller: &SqliteContext<'_>) -> Result<Staged> {
+pub fn take(
+    path: &Path,
+    name: &EntryName,
+    form: CopyForm,
+    caller: &SqliteContext<'_>,
+) -> Result<Staged> {
     staging::sweep(caller.scratch);
     let begun = Instant::now();
     let folder = Staging::scratch(caller.scratch, SNAPSHOT)?;
@@ -91,9 +129,10 @@ pub fn take(path: &Path, name: &EntryName, caller: &SqliteContext<'_>) -> Result
     let work = |connection: &mut Connection, stopping: &AtomicBool| {
         let size = copy_size(connection)?;
         space::require(folder.path(), size, "a copy of the database")?;
-        let method = match is_reordered(connection, size)? {
-            true => Method::Backup,
-            false => Method::VacuumInto,
+        let method = match form {
+            CopyForm::PageExact => Method::PageExact,
+            CopyForm::Compact if is_reordered(connection, size)? => Method::Backup,
+            CopyForm::Compact => Method::VacuumInto,
         };
         let method = copy_into(connection, &copy, &place, method, stopping)?;
         if method == Method::VacuumInto {
@@ -105,8 +144,13 @@ pub fn take(path: &Path, name: &EntryName, caller: &SqliteContext<'_>) -> Result
     };
     let ((method, schema), origin) = reading::one_state(path, &open, caller, Some(&place), &work)?;
     let facts = settle(&place, origin.mode).map_err(|error| explained(error, path))?;
-    if method == Method::VacuumInto {
+    if method.settles_counters() {
         settle_counters(&copy, schema).context("cannot write the copy")?;
+    }
+    if method == Method::PageExact {
+        unused::clear(&copy, &place, caller.step)
+            .and_then(|cleared| cleared.map_err(|finding| damaged(path, &finding).into()))
+            .map_err(|error| explained(error, path))?;
     }
     let (checked, digest, size) = thread::scope(|scope| -> Result<_> {
         let digest = scope.spawn(|| digest(&copy));
@@ -134,29 +178,29 @@ pub fn take(path: &Path, name: &EntryName, caller: &SqliteContext<'_>) -> Result
     })
 }
 
-/// Returns true if a snapshot of the database at `path` would have this digest: it holds the same rows in the same
-/// order, whatever free pages it has. Returns false if it has a log or a journal beside it, or cannot be copied.
-pub fn would_be(path: &Path, digest: Digest, caller: &SqliteContext<'_>) -> Result<bool> {
+/// Returns true if a snapshot of the database at `path` would be the one of which an archive has this record: it holds
+/// the same rows in the same order, whatever free pages it has. Returns false if it has a log or a journal beside it,
+/// or cannot be copied.
+pub fn would_be(path: &Path, record: &FileRecord, caller: &SqliteContext<'_>) -> Result<bool> {
     let has_companions = companions(path).iter().any(|companion| exists(companion));
-    Ok(!has_companions && digest_of(path, caller)? == Some(digest))
+    Ok(!has_companions && holds(path, record, caller)?)
 }
 
-/// Returns the digest that a snapshot of the database at `path` has, the content of its log or journal included; `None`
-/// if it cannot be copied.
-pub fn digest_of(path: &Path, caller: &SqliteContext<'_>) -> Result<Option<Digest>> {
+/// Does the same for a database whose log or journal counts: its content is part of the snapshot.
+pub fn holds(path: &Path, record: &FileRecord, caller: &SqliteContext<'_>) -> Result<bool> {
     if !exists(path) {
-        return Ok(None);
+        return Ok(false);
     }
     let name = EntryName::new("compared.db").expect("a plain name is an entry's name");
-    match take(path, &name, caller) {
-        Ok(staged) => Ok(Some(staged.record.checksum)),
+    match take(path, &name, form_of(record), caller) {
+        Ok(staged) => Ok(staged.record.checksum == record.checksum),
         Err(error) => {
             (caller.step)(0)?;
             info!(
                 "{} cannot be compared row by row: {error:#}",
                 path.display()
             );
-            Ok(None)
+            Ok(false)
         }
     }
 }
@@ -166,7 +210,7 @@ const CHANGE_COUNTERS: [u64; 2] = [24, 92];
 /// The offset in the header of the change counter of the schema.
 const SCHEMA_COOKIE: u64 = 40;
 
-/// Gives a rebuilt copy counters that do not depend on the number of rebuilds: a copy of a copy is the same file.
+/// Gives a copy counters that do not depend on the number of copies: a copy of a copy is the same file.
 fn settle_counters(copy: &File, schema: i64) -> Result<()> {
     for at in CHANGE_COUNTERS {
         copy.write_all_at(&1_u32.to_be_bytes(), at)?;
@@ -231,7 +275,10 @@ fn copy_into(
     drop(backup);
     target.close().map_err(|(_, error)| error)?;
     connection.execute_batch("ROLLBACK")?;
-    Ok(Method::Backup)
+    Ok(match method {
+        Method::PageExact => Method::PageExact,
+        Method::VacuumInto | Method::Backup => Method::Backup,
+    })
 }
 
 fn clear(copy: &File, place: &Path) -> Result<()> {

@@ -56,7 +56,14 @@ impl ObjectUpload {
             };
             let result = self.inner.network.wait(fresh(put));
             self.named = Named::Perhaps;
-            let Err(error) = result else { break };
+            let error = match result {
+                Ok(answer) => {
+                    let tag = answer.e_tag.as_deref();
+                    self.acknowledged = tag.map(|tag| tag.trim_matches('"').to_owned());
+                    break;
+                }
+                Err(error) => error,
+            };
             let Some(said) = error.downcast_ref::<Error>() else {
                 return Err(error);
             };
@@ -190,8 +197,7 @@ impl ObjectUpload {
             return Err(refuse(&why).into());
         }
         // For encrypted objects, and on Azure, the tag is not an MD5 sum, and proves nothing.
-        let reads_back = self.inner.transfer.read_back || self.inner.uploads.read_back;
-        if tells(&meta, checksum) && !reads_back {
+        if tells(&meta, checksum) && !self.reads_all_back() {
             return Ok(Proof::Checksum);
         }
         if self.reads_back(meta, digest)? {
@@ -200,12 +206,18 @@ impl ObjectUpload {
         Err(refuse("what was read back is not what was sent").into())
     }
 
+    /// Returns true if the object is read back even if the store tells a checksum.
+    pub(super) fn reads_all_back(&self) -> bool {
+        self.inner.transfer.read_back || self.inner.uploads.read_back
+    }
+
     fn reads_back(&self, meta: ObjectMeta, digest: &Digest) -> Result<bool> {
         let object = OpenObject {
             inner: self.inner.clone(),
             meta,
             // The digest reveals a replacement; a wrong tag must not prevent the read.
             if_match: None,
+            is_unseen: false,
         };
         is_same(Arc::new(object), digest)
     }

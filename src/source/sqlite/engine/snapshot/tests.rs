@@ -69,7 +69,7 @@ impl Place {
         };
         let before = self.listing();
         let entry = EntryName::new("app.db").expect("a name");
-        let result = take(&self.path(name), &entry, &caller);
+        let result = take(&self.path(name), &entry, CopyForm::Compact, &caller);
         assert!(
             self.listing() == before,
             "something changed beside the original"
@@ -296,7 +296,13 @@ fn what_is_missing_or_no_database_is_said_so() {
     };
     let name = EntryName::new("app.db").expect("a name");
     assert_eq!(
-        failure(take(&place.path("folder"), &name, &folder)).kind,
+        failure(take(
+            &place.path("folder"),
+            &name,
+            CopyForm::Compact,
+            &folder
+        ))
+        .kind,
         Kind::Usage
     );
     fs::remove_dir(place.path("folder")).expect("removed");
@@ -433,7 +439,8 @@ fn a_database_that_is_replaced_meanwhile_is_read_anew() {
             patience: Duration::ZERO,
         };
         let name = EntryName::new("app.db").expect("a name");
-        let staged = take(&place.path("app.db"), &name, &caller).expect("a snapshot");
+        let staged =
+            take(&place.path("app.db"), &name, CopyForm::Compact, &caller).expect("a snapshot");
         assert_eq!(count(&place.restored(&staged)), 7, "{mode}");
     }
 }

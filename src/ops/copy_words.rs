@@ -10,14 +10,16 @@ use anyhow::Result;
 
 use crate::{
     catalog::{
-        destination::Destination,
+        destination::{Destination, ReadBack},
         folder_tree::is_archive,
+        snapshots::is_snapshot_id,
         target::{Target, folder_around},
     },
     config::Settings,
     context::Context,
     error::{Failure, Kind},
     model::{archive_name::is_archive_file, entry_name::printable},
+    store::Address,
 };
 
 /// Returns the folder in which an archive was unpacked, if the word names one.
@@ -35,6 +37,9 @@ pub fn source(
     word: &OsStr,
 ) -> Result<(Destination, Option<String>)> {
     let target = Target::read(word)?;
+    if let Some((repository, id)) = snapshot(context, settings, &target)? {
+        return Ok((repository, Some(id)));
+    }
     if let Some(destination) = target.place(context, settings)? {
         return Ok((destination, None));
     }
@@ -52,6 +57,30 @@ pub fn source(
     };
     let folder = folder_around(context, settings, path)?;
     Ok((folder, Some(name.to_owned())))
+}
+
+/// Returns the repository and the identifier if a URL ends with that of a snapshot. A repository of that name comes first.
+fn snapshot(
+    context: &Context,
+    settings: &Settings,
+    target: &Target,
+) -> Result<Option<(Destination, String)>> {
+    let Target::Url(url) = target else {
+        return Ok(None);
+    };
+    let parsed = Address::parse_archive(url).map_err(usage)?;
+    let Some((address @ Address::Restic(_), id)) = parsed.filter(|(_, id)| is_snapshot_id(id))
+    else {
+        return Ok(None);
+    };
+    let whole = target.destination(context, settings)?;
+    match whole.repository.vault().map(|vault| vault.open()) {
+        Some(Err(error)) if Failure::of(&error).kind == Kind::NotFound => {
+            let place = Destination::at(context, settings, address, ReadBack::AsConfigured)?;
+            Ok(Some((place.ready()?, id)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Returns the destination that is written to.
