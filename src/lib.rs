@@ -65,6 +65,9 @@ pub mod model;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod ops;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod serve;
 #[doc(hidden)]
 pub mod source;
 #[cfg(feature = "cli")]

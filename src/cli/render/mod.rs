@@ -38,6 +38,8 @@ mod restore_events;
 mod roff;
 pub mod runbook;
 pub mod schedule;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod simulate;
 pub mod stats;
 pub mod status;

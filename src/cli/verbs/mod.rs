@@ -33,6 +33,8 @@ mod rekey;
 mod repo;
 mod rollback;
 mod schedule;
+#[cfg(feature = "serve")]
+mod serve;
 mod simulate;
 mod stats;
 mod status;
@@ -77,6 +79,8 @@ pub enum Verb {
     Schedule(schedule::ScheduleArguments),
     Timer(timer::TimerArguments),
     Agent(agent::AgentArguments),
+    #[cfg(feature = "serve")]
+    Serve(serve::ServeArguments),
     Validate(validate::ValidateArguments),
     Init(init::InitArguments),
     Demo(demo::DemoArguments),
@@ -118,6 +122,10 @@ impl Verb {
 
     /// Returns true if it works until a signal ends it.
     pub fn goes_on(&self) -> bool {
+        #[cfg(feature = "serve")]
+        if let Verb::Serve(serve) = self {
+            return serve.serves();
+        }
         matches!(self, Verb::Agent(_))
     }
 
@@ -163,6 +171,8 @@ impl Verb {
             Verb::Schedule(verb) => verb.run(app),
             Verb::Timer(verb) => verb.run(app),
             Verb::Agent(verb) => verb.run(app),
+            #[cfg(feature = "serve")]
+            Verb::Serve(verb) => verb.run(app),
             Verb::Validate(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Demo(verb) => verb.run(app),

@@ -1,0 +1,62 @@
+//! The routes for programs. Each answers what a verb prints with `--json`; one without a description does not compile.
+
+mod access;
+mod audit;
+mod content;
+mod describe;
+mod destinations;
+mod diff;
+mod entries;
+mod etag;
+mod health;
+mod metrics;
+mod runs;
+mod snapshots;
+mod words;
+
+use std::sync::Arc;
+
+use axum::{Extension, Router, middleware};
+use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::Server;
+
+/// The folder of all routes.
+pub const BASE: &str = "/api/v1/backup";
+
+/// Returns all routes.
+pub fn routes() -> Router<Arc<Server>> {
+    let (router, _) = described().split_for_parts();
+    router
+        .method_not_allowed_fallback(words::wrong_method)
+        .layer(middleware::from_fn(etag::etag))
+        .layer(Extension(describe::Document::new(document())))
+}
+
+/// Returns the OpenAPI document.
+pub fn document() -> Value {
+    let (_, document) = described().split_for_parts();
+    describe::finished(document)
+}
+
+fn described() -> OpenApiRouter<Arc<Server>> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(describe::openapi))
+        .routes(routes!(health::health))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(destinations::destinations))
+        .routes(routes!(destinations::retention))
+        .routes(routes!(snapshots::snapshots))
+        .routes(routes!(snapshots::snapshot))
+        .routes(routes!(entries::entries))
+        .routes(routes!(content::content))
+        .routes(routes!(diff::diff_here))
+        .routes(routes!(diff::diff))
+        .routes(routes!(runs::runs))
+        .routes(routes!(runs::run))
+        .routes(routes!(audit::audit))
+        .routes(routes!(access::users))
+        .routes(routes!(access::tokens));
+    OpenApiRouter::new().nest(BASE, routes)
+}

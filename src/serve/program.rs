@@ -1,0 +1,274 @@
+//! The verbs that the server runs: processes of this program, whose JSON is what the routes answer.
+//!
+//! A process of its own for each verb keeps the server small, ends by a signal, and goes on if the server is gone. The list of
+//! verbs is closed: nothing that a request says becomes an option or a path.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{BufReader, Read},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tokio::{
+    process::{Child, Command},
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{answer::told, database::Copy};
+use crate::{
+    error::{Failure, Kind},
+    jobs::scheduled::VARIABLE,
+};
+
+/// The verbs that run at once to answer requests.
+const AT_ONCE: usize = 4;
+/// The entries that are downloaded at once.
+const DOWNLOADS_AT_ONCE: usize = 8;
+/// The time after which a verb that only looks is given up.
+const LONGEST_LOOK: Duration = Duration::from_secs(120);
+/// The most bytes of an answer: the manifest of some 190,000 entries has 60 MB.
+const MOST_BYTES: u64 = 256 << 20;
+/// The bytes of messages that are kept of a verb: its last ones.
+pub const MOST_LOG_BYTES: usize = 64 << 10;
+
+/// A verb that only looks. Archives are those of the index, never words of a request.
+#[derive(Debug, Clone)]
+pub enum Asked<'a> {
+    /// The archives of all destinations.
+    List,
+    /// The health of all destinations.
+    Status,
+    /// The runs of jobs.
+    History,
+    /// The manifest of an archive.
+    Inspect(&'a Copy),
+    /// The differences between an archive and this machine's state.
+    DiffHere(&'a Copy),
+    /// The differences between two archives.
+    Diff(&'a Copy, &'a Copy),
+    /// The archives that the policy of a destination would remove, and the reasons.
+    Prune(&'a str),
+    /// The next runs of jobs.
+    Schedule,
+}
+
+impl Asked<'_> {
+    /// Returns the name of the verb.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Asked::List => "list",
+            Asked::Status => "status",
+            Asked::History => "history",
+            Asked::Inspect(_) => "inspect",
+            Asked::DiffHere(_) | Asked::Diff(..) => "diff",
+            Asked::Prune(_) => "prune",
+            Asked::Schedule => "schedule",
+        }
+    }
+
+    fn words(&self) -> Vec<OsString> {
+        let words: &[&str] = match self {
+            Asked::List => &["list", "--all-hosts"],
+            Asked::Status => &["status", "--all-hosts"],
+            Asked::History => &["history"],
+            Asked::Inspect(copy) => &["inspect", "--", &copy.location],
+            Asked::DiffHere(copy) => &["diff", "--", &copy.location],
+            Asked::Diff(one, other) => &["diff", "--", &one.location, &other.location],
+            Asked::Prune(destination) => &["prune", "--dry-run", "--", destination],
+            Asked::Schedule => &["schedule"],
+        };
+        words.iter().map(OsString::from).collect()
+    }
+}
+
+/// The answer of a verb.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its exit code.
+    pub exit_code: u8,
+    /// Its report, or `{"error": ...}`.
+    pub report: Value,
+}
+
+/// A verb at work. If its answer is not awaited any more, it is told to end, so that it leaves no scratch behind.
+pub struct Working(pub Child);
+
+impl Working {
+    /// Starts a verb.
+    pub fn start(command: &mut Command) -> Result<Working> {
+        let child = command.spawn();
+        Ok(Working(
+            child.context("the process of the verb does not start")?,
+        ))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        // The number of a process that was waited for may be that of another one; then there is none.
+        let number = self.0.id().and_then(|number| i32::try_from(number).ok());
+        if let Some(number) = number {
+            let _ = kill(Pid::from_raw(number), Signal::SIGTERM);
+        }
+    }
+}
+
+/// This program, for verbs.
+pub struct Program {
+    executable: PathBuf,
+    permits: Semaphore,
+    /// Counts downloads.
+    pub downloads: Arc<Semaphore>,
+}
+
+impl Program {
+    /// Returns the program that this file has.
+    pub fn new(executable: &Path) -> Program {
+        Program {
+            executable: executable.to_owned(),
+            permits: Semaphore::new(AT_ONCE),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)),
+        }
+    }
+
+    /// Returns the command of a verb with the configuration, whose report is JSON.
+    pub fn command(&self, config: &Path, words: &[OsString]) -> Command {
+        let mut all = vec![OsString::from("--json")];
+        all.extend_from_slice(words);
+        self.plain_command(config, &all)
+    }
+
+    /// Returns the command of a verb with the configuration.
+    pub fn plain_command(&self, config: &Path, words: &[OsString]) -> Command {
+        let mut command = std::process::Command::new(&self.executable);
+        command.arg0("hookshot").arg("--config");
+        command.arg(config).args(words);
+        command.stdin(Stdio::null());
+        // A variable of the server would make JSON of everything; `--json` says what is JSON.
+        command.env_remove(VARIABLE).env_remove("HOOKSHOT_JSON");
+        // The service manager listens to the server alone.
+        command
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC");
+        Command::from(command)
+    }
+
+    /// Asks a verb, and waits for its answer.
+    pub async fn ask(&self, config: &Path, asked: &Asked<'_>) -> Result<Answer> {
+        let parse = |report: &mut dyn Read| Ok(serde_json::from_reader(BufReader::new(report))?);
+        let (status, report) = self.read(config, asked, parse).await?;
+        Ok(Answer {
+            exit_code: exit_code(status),
+            report,
+        })
+    }
+
+    /// Asks a verb, and passes its report to `read` while it comes: a large one is never in memory as a whole.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        config: &Path,
+        asked: &Asked<'_>,
+        read: impl FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    ) -> Result<(ExitStatus, T)> {
+        let _permit = self.permits.acquire().await?;
+        let mut command = self.command(config, &asked.words());
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = Working::start(&mut command)?;
+        let stdout = child.0.stdout.take().context("no output")?;
+        let mut stdout = File::from(stdout.into_owned_fd()?).take(MOST_BYTES);
+        let reading = tokio::task::spawn_blocking(move || read(&mut stdout));
+        let work = async {
+            let read = reading.await?;
+            // A verb whose reader had enough ends by itself.
+            Ok::<_, anyhow::Error>((child.0.wait().await?, read))
+        };
+        let Ok(ended) = timeout(LONGEST_LOOK, work).await else {
+            return Err(silent(asked.verb(), LONGEST_LOOK).into());
+        };
+        let (status, read) = ended?;
+        let read = read.context("the verb gave no report: see the log of the server")?;
+        Ok((status, read))
+    }
+
+    /// Returns the health of all destinations as Prometheus reads it.
+    pub async fn metrics(&self, config: &Path) -> Result<String> {
+        let _permit = self.permits.acquire().await?;
+        let words = [
+            "--log-format",
+            "json",
+            "status",
+            "--all-hosts",
+            "--prometheus",
+        ];
+        let words = words.map(OsString::from);
+        let mut command = self.plain_command(config, &words);
+        command.kill_on_drop(true);
+        let Ok(output) = timeout(LONGEST_LOOK, command.output()).await else {
+            return Err(silent("status", LONGEST_LOOK).into());
+        };
+        let output = output.context("the process of the verb does not start")?;
+        // If something is not healthy, the metrics say so.
+        if output.stdout.is_empty() {
+            return Err(failure(output.status, &output.stderr).into());
+        }
+        String::from_utf8(output.stdout).context("the metrics are not text")
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.unwrap_or(1)
+}
+
+/// Returns the failure of a verb that took too long.
+pub fn silent(verb: &str, limit: Duration) -> Failure {
+    let limit = limit.as_secs();
+    let message = format!("`hookshot {verb}` gave no answer within {limit} s");
+    Failure::new(Kind::Unreachable, message).hint("run it on the machine to see why")
+}
+
+/// Returns the failure that a verb wrote to its log, in JSON, before it ended.
+pub fn failure(status: ExitStatus, messages: &[u8]) -> Failure {
+    let lines = messages.rsplit(|byte| *byte == b'\n');
+    let records = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let mut errors = records.filter(|record| record["level"] == "ERROR");
+    let told = errors.find_map(|record| told(&record));
+    told.unwrap_or_else(|| {
+        let message = format!("the verb ended with exit code {}", exit_code(status));
+        Failure::new(Kind::Failed, message).hint("the log of the server says more")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_failure_of_a_verb_is_the_last_error_of_its_log() {
+        let status = ExitStatus::from_raw(10 << 8);
+        let log = b"{\"level\":\"INFO\",\"message\":\"x\"}\nnot json\n\
+            {\"level\":\"ERROR\",\"message\":\"no such entry\",\"kind\":\"not_found\",\"hint\":\"look\"}\n";
+        let told = failure(status, log);
+        assert_eq!(
+            (told.kind, told.message.as_str()),
+            (Kind::NotFound, "no such entry")
+        );
+        assert_eq!(told.hint.as_deref(), Some("look"));
+        let silent = failure(status, b"");
+        assert_eq!(silent.message, "the verb ended with exit code 10");
+    }
+}

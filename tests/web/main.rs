@@ -1,0 +1,21 @@
+//! The server of `hookshot serve`, attacked as strangers, browsers and programs do.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests may do what hookshot may not, and say what they leave out"
+)]
+#![cfg(feature = "serve")]
+
+mod browser;
+mod client;
+mod ending;
+mod exposure;
+mod inert;
+mod login;
+mod paths;
+mod rights;
+mod sessions;
+mod site;
+mod slow;
+mod truth;

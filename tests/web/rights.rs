@@ -1,0 +1,168 @@
+//! The matrix of rights: every route for every kind of client.
+
+use crate::{
+    client::Client,
+    site::{API, Serving, Site},
+};
+
+/// The roles, the weakest first.
+const ROLES: [(&str, &str); 3] = [("viewer", "vera"), ("operator", "olga"), ("admin", "anna")];
+
+/// The pages, each with the least role that sees it.
+const PAGES: [(&str, &str); 5] = [
+    ("/", "viewer"),
+    ("/archives", "viewer"),
+    ("/archives/{id}", "viewer"),
+    ("/runs", "viewer"),
+    ("/settings", "admin"),
+];
+
+/// Returns the routes of programs, each with the least role that reads it, as the server describes them.
+fn described(serving: &Serving, token: &str) -> Vec<(String, String)> {
+    let answer = serving.program(token).get(&format!("{API}/openapi.json"));
+    let document = answer.is(200).json();
+    let paths = document["paths"].as_object().expect("paths");
+    let routes = paths.iter().map(|(path, methods)| {
+        let methods = methods.as_object().expect("methods");
+        // A route that changes something needs rows of its own here.
+        assert!(methods.keys().eq(["get"]), "{path}: {methods:?}");
+        let role = methods["get"]["security"][0]["token"][0].as_str();
+        let role = role.unwrap_or_else(|| panic!("{path} has no role"));
+        (path.clone(), role.to_owned())
+    });
+    routes.collect()
+}
+
+fn rank(role: &str) -> usize {
+    let found = ROLES.iter().position(|(one, _)| *one == role);
+    found.unwrap_or_else(|| panic!("{role} is a role"))
+}
+
+/// Writes a path with an archive and an entry.
+fn at(path: &str, id: &str) -> String {
+    let path = path.replace("{id}", id).replace("{other}", id);
+    path.replace("{name}", "page")
+}
+
+#[test]
+fn every_page_is_for_its_role_and_those_above() {
+    let site = Site::new();
+    let tokens = ROLES.map(|(role, _)| site.token(&format!("t-{role}"), role, &[]));
+    let serving = site.start(&[]);
+    let id = first_id(&serving, &serving.program(&tokens[0]));
+    let out = serving.login("anna");
+    out.post("/logout", "").is(303);
+    for (path, least) in PAGES {
+        let path = at(path, &id);
+        let mut strangers = vec![serving.stranger(), out.clone()];
+        strangers.extend(tokens.iter().map(|token| serving.program(token)));
+        for stranger in strangers {
+            let answer = stranger.get(&path).is(303);
+            assert_eq!(answer.header("location"), "/login", "{path}");
+            assert_eq!(answer.text(), "", "{path}");
+        }
+        for (role, name) in ROLES {
+            let person = serving.login(name);
+            let is_allowed = rank(role) >= rank(least);
+            let answer = person.get(&path).is(if is_allowed { 200 } else { 403 });
+            person.send("HEAD", &path, "").is(answer.status);
+            // A page shows no more of other pages than its reader may see.
+            let has_settings = answer.text().contains("href=\"/settings\"");
+            assert_eq!(has_settings, is_allowed && role == "admin", "{path} {role}");
+            let own = person.with("Sec-Fetch-Site: same-origin");
+            for method in ["POST", "PUT", "PATCH", "DELETE"] {
+                own.send(method, &path, "").is(405);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_route_of_programs_is_for_its_role_and_those_above() {
+    let site = Site::new();
+    let tokens = ROLES.map(|(role, _)| (role, site.token(role, role, &[])));
+    let other = site.token("other", "admin", &["--hosts", "y,xx"]);
+    let own = site.token("own", "viewer", &["--hosts", "y,x"]);
+    let (expired, revoked) = (
+        site.token("expired", "admin", &["--expires", "1h"]),
+        site.token("revoked", "admin", &[]),
+    );
+    site.serve(&["token", "revoke", "revoked"]).exits(0);
+    let Some(serving) = site.start_with_clock(&[]) else {
+        return;
+    };
+    let id = first_id(&serving, &serving.program(&expired));
+    site.leap(3601);
+    let sessions = ROLES.map(|(_, name)| serving.login(name));
+    let routes = described(&serving, &tokens[0].1);
+    let destinations = serving
+        .program(&tokens[0].1)
+        .get(&format!("{API}/destinations"));
+    let destination = destinations.is(200).json()["destinations"][0]["id"].clone();
+    let destination = destination.as_str().expect("an id").to_owned();
+    let at = |route: &str| match route.contains("/destinations/{") {
+        true => at(route, &destination),
+        false => at(route, &id),
+    };
+    assert!(routes.len() >= 16, "{routes:?}");
+    for (route, least) in &routes {
+        let path = at(route);
+        let mut strangers = vec![serving.stranger()];
+        strangers.extend(sessions.clone());
+        strangers.extend([&expired, &revoked].map(|token| serving.program(token)));
+        for stranger in strangers {
+            let answer = stranger.get(&path).is(401);
+            assert_eq!(answer.json()["error"]["kind"], "forbidden", "{path}");
+        }
+        for (role, token) in &tokens {
+            let program = serving.program(token);
+            let is_allowed = rank(role) >= rank(least);
+            let answer = program.get(&path);
+            // Of runs there are none.
+            let statuses: &[u16] = if !is_allowed {
+                &[403]
+            } else if route.contains("/runs/{") {
+                &[404]
+            } else {
+                &[200]
+            };
+            let told = answer.text();
+            assert!(statuses.contains(&answer.status), "{path} {role}: {told}");
+            for method in ["POST", "PUT", "PATCH", "DELETE"] {
+                let answer = program
+                    .with("X-HTTP-Method-Override: GET")
+                    .send(method, &path, "");
+                answer.is(405);
+            }
+        }
+    }
+    let get = |token: &str, route: &str| serving.program(token).get(&at(&format!("{API}{route}")));
+    get(&own, "/snapshots/{id}").is(200);
+    // An archive of another service is as one that is not there.
+    let absent = get(&other, "/snapshots/0123").is(404).text();
+    assert_eq!(get(&other, "/snapshots/{id}").is(404).text(), absent);
+    for route in ["/snapshots", "/snapshots?service=x", "/health"] {
+        let seen = get(&own, route).is(200).text();
+        let hidden = get(&other, route).is(200).text();
+        assert!(seen.contains("x-2"), "{route}: {seen}");
+        assert!(!hidden.contains("x-2"), "{route}: {hidden}");
+    }
+    for (route, _) in &routes {
+        let answer = serving.program(&other).get(&at(route));
+        let statuses: &[u16] = match route.contains("/snapshots/{") {
+            true => &[404],
+            false => &[200, 403, 404],
+        };
+        assert!(
+            statuses.contains(&answer.status),
+            "{route}: {}",
+            answer.text()
+        );
+        assert!(!answer.text().contains("x-2"), "{route}: {}", answer.text());
+    }
+}
+
+fn first_id(serving: &Serving, program: &Client) -> String {
+    let archives = serving.snapshots(program);
+    archives[0]["id"].as_str().expect("an id").to_owned()
+}
