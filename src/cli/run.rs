@@ -45,6 +45,12 @@ pub fn run(world: World) -> ExitCode {
     {
         return ExitCode::from(session::become_program(program));
     }
+    #[cfg(feature = "serve")]
+    if let [_, word, recorded @ ..] = world.arguments.as_slice()
+        && word == crate::serve::RECORDED_WORD
+    {
+        return ExitCode::from(signals::outlived(|| crate::serve::run_recorded(recorded)));
+    }
     #[cfg(feature = "sftp")]
     if let Some(code) = askpass::answer(&world) {
         return ExitCode::from(code);

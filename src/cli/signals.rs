@@ -72,6 +72,16 @@ pub fn watch(stop: &Stop, hangup: Hangup<'_>) -> Result<UnixStream> {
     Ok(asked)
 }
 
+/// Does some work that signals do not end: they are for the process that it waits for.
+#[cfg(feature = "serve")]
+pub fn outlived(work: impl FnOnce() -> u8) -> u8 {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
+        // Without it, the work ends as other programs do.
+        let _ = flag::register(signal, Arc::new(AtomicBool::new(false)));
+    }
+    work()
+}
+
 /// Leaves SIGQUIT, which a terminal sends to all of its foreground group, to the command that has the terminal.
 pub fn leave_quit() -> Result<()> {
     flag::register(SIGQUIT, Arc::new(AtomicBool::new(false)))?;

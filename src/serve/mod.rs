@@ -23,7 +23,9 @@ mod password;
 mod person;
 mod program;
 mod role;
+mod runs;
 mod server;
+mod task;
 mod tries;
 
 use std::{
@@ -41,13 +43,16 @@ pub use self::{
     api::document,
     database::{Database, Token, User},
     password::{random_secret, stretched},
+    program::RECORDED_WORD,
     role::Role,
+    runs::run_recorded,
 };
 use self::{
     listen::Tls,
     origin::Origin,
     password::Checks,
     program::Program,
+    runs::Runs,
     server::{Looking, Server},
     tries::Tries,
 };
@@ -118,19 +123,28 @@ pub fn serve(context: &Context, request: ServeRequest<'_>) -> Result<()> {
         origin,
         configs: request.configs,
         checks: Checks::new()?,
+        runs: Runs::new(&request.state),
         tries: Tries::default(),
         looking: Looking::default(),
         clock: request.clock,
     });
-    server.database.lose_runs(server.now())?;
+    {
+        let _entered = runtime.enter();
+        runs::adopt(&server)?;
+    }
     let served = runtime.spawn(listen::serve(listener, tls, router(server)));
     (request.ready)(&shown)?;
     while context.stop.check().is_ok() && !served.is_finished() {
         request.wake.sleep(Duration::from_secs(24 * 3600))?;
     }
+    let has_ended = served.is_finished() && context.stop.check().is_ok();
     served.abort();
     // Whatever works still is a process of its own.
     runtime.shutdown_timeout(Duration::from_secs(5));
+    if has_ended {
+        let message = format!("the server does not listen on {address} any more");
+        return Err(Failure::new(Kind::Failed, message).into());
+    }
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{answer::told, database::Copy};
+use super::{answer::told, database::Copy, task::Task};
 use crate::{
     error::{Failure, Kind},
     jobs::scheduled::VARIABLE,
@@ -40,6 +40,8 @@ const DOWNLOADS_AT_ONCE: usize = 8;
 const LONGEST_LOOK: Duration = Duration::from_secs(120);
 /// The most bytes of an answer: the manifest of some 190,000 entries has 60 MB.
 const MOST_BYTES: u64 = 256 << 20;
+/// The hidden first word of the command line that records the end of a verb.
+pub const RECORDED_WORD: &str = "recorded";
 /// The bytes of messages that are kept of a verb: its last ones.
 pub const MOST_LOG_BYTES: usize = 64 << 10;
 
@@ -155,13 +157,18 @@ impl Program {
         let mut command = std::process::Command::new(&self.executable);
         command.arg0("hookshot").arg("--config");
         command.arg(config).args(words);
-        command.stdin(Stdio::null());
-        // A variable of the server would make JSON of everything; `--json` says what is JSON.
-        command.env_remove(VARIABLE).env_remove("HOOKSHOT_JSON");
-        // The service manager listens to the server alone.
-        command
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("WATCHDOG_USEC");
+        prepare(&mut command);
+        Command::from(command)
+    }
+
+    /// Returns the command of a verb that works: in a session of its own, with messages in JSON, and with a record of its end.
+    pub fn recorded_command(&self, record: &Path, config: &Path, task: &Task) -> Command {
+        let mut command = std::process::Command::new(&self.executable);
+        command.arg0("hookshot").arg(RECORDED_WORD).arg(record);
+        command.arg(&self.executable).arg("--config").arg(config);
+        command.args(["--json", "--log-format", "json"]);
+        command.args(task.words());
+        prepare(&mut command);
         Command::from(command)
     }
 
@@ -225,6 +232,17 @@ impl Program {
         }
         String::from_utf8(output.stdout).context("the metrics are not text")
     }
+}
+
+/// Gives a verb no input, and none of the variables that are for the server alone.
+fn prepare(command: &mut std::process::Command) {
+    command.stdin(Stdio::null());
+    // A variable of the server would make JSON of everything; `--json` says what is JSON.
+    command.env_remove(VARIABLE).env_remove("HOOKSHOT_JSON");
+    // The service manager listens to the server alone.
+    command
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC");
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

@@ -7,7 +7,10 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{database::Database, origin::Origin, password::Checks, program::Program, tries::Tries};
+use super::{
+    database::Database, origin::Origin, password::Checks, program::Program, runs::Runs,
+    tries::Tries,
+};
 
 /// The time at which the last look at the destinations began, in Unix seconds.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ pub struct Server {
     pub checks: Checks,
     /// The tries of passwords.
     pub tries: Tries,
+    /// The runs at work.
+    pub runs: Runs,
     /// The looks at the destinations.
     pub looking: Looking,
     /// The clock.

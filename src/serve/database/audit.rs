@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -72,40 +72,7 @@ impl AuditRecord {
 impl Database {
     /// Appends a record.
     pub fn record(&self, deed: Deed<'_>, now: DateTime<Utc>) -> Result<()> {
-        self.change(|transaction| {
-            let last = end(transaction)?;
-            let (number, before) = last.unwrap_or_default();
-            let mut record = AuditRecord {
-                number: number + 1,
-                at: now.timestamp(),
-                actor: deed.actor.to_owned(),
-                address: deed.address.to_owned(),
-                action: deed.action.to_owned(),
-                target: deed.target.to_owned(),
-                outcome: deed.outcome.to_owned(),
-                digest: String::new(),
-            };
-            record.digest = record.digest_after(&before)?;
-            transaction.execute(
-                "INSERT INTO audit (number, at, actor, address, action, target, outcome, digest) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                params![
-                    record.number,
-                    record.at,
-                    record.actor,
-                    record.address,
-                    record.action,
-                    record.target,
-                    record.outcome,
-                    record.digest
-                ],
-            )?;
-            transaction.execute(
-                "INSERT OR REPLACE INTO audit_end (one, number, digest) VALUES (1, ?1, ?2)",
-                params![record.number, record.digest],
-            )?;
-            Ok(())
-        })
+        self.change(|transaction| append(transaction, deed, now))
     }
 
     /// Returns records, the newest first: at most `count`, older than the number `before`.
@@ -140,6 +107,42 @@ impl Database {
         let is_whole = last.unwrap_or_default() == before;
         Ok((!is_whole).then_some(before.0 + 1))
     }
+}
+
+/// Appends a record within a change, so that neither is without the other.
+pub fn append(transaction: &Transaction<'_>, deed: Deed<'_>, now: DateTime<Utc>) -> Result<()> {
+    let last = end(transaction)?;
+    let (number, before) = last.unwrap_or_default();
+    let mut record = AuditRecord {
+        number: number + 1,
+        at: now.timestamp(),
+        actor: deed.actor.to_owned(),
+        address: deed.address.to_owned(),
+        action: deed.action.to_owned(),
+        target: deed.target.to_owned(),
+        outcome: deed.outcome.to_owned(),
+        digest: String::new(),
+    };
+    record.digest = record.digest_after(&before)?;
+    transaction.execute(
+        "INSERT INTO audit (number, at, actor, address, action, target, outcome, digest) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            record.number,
+            record.at,
+            record.actor,
+            record.address,
+            record.action,
+            record.target,
+            record.outcome,
+            record.digest
+        ],
+    )?;
+    transaction.execute(
+        "INSERT OR REPLACE INTO audit_end (one, number, digest) VALUES (1, ?1, ?2)",
+        params![record.number, record.digest],
+    )?;
+    Ok(())
 }
 
 /// Returns number and digest of the last record, which are kept a second time: a trail that was cut is noticed.

@@ -17,6 +17,7 @@ pub use self::{
     archives::{Archive, ArchiveFilter, Copy, ID_DIGITS, Look, SeenArchive, id_of},
     audit::{AuditRecord, Deed},
     file::Database,
+    runs::{Beginning, KEY_SECONDS, Key, RunState, ServeRun},
     tokens::Token,
     users::User,
 };

@@ -72,7 +72,16 @@ CREATE TABLE runs (
     begun_at INTEGER NOT NULL,
     ended_at INTEGER,
     exit_code INTEGER,
+    cancelled_by TEXT,
     answer TEXT,
     log TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX runs_by_time ON runs (begun_at DESC, id);
+CREATE TABLE keys (
+    actor TEXT NOT NULL,
+    key TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (actor, key)
+) STRICT;

@@ -1,0 +1,136 @@
+//! The ends of runs: of those that this server started, and of those that an earlier one did.
+
+use std::{
+    os::fd::AsFd as _,
+    path::Path,
+    sync::{Arc, PoisonError},
+    thread::Builder,
+    time::Duration,
+};
+
+use anyhow::Result;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::{
+    process::Child,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+use tracing::warn;
+
+use super::{
+    files::create,
+    record::{Process, Record, exit_code},
+    report,
+    told::failure,
+};
+use crate::serve::{Server, database::ServeRun};
+
+/// The time in which a process that was started writes its record.
+const LONGEST_START: Duration = Duration::from_secs(5);
+/// The time between two looks at a file that another process is about to write.
+const SHORT: Duration = Duration::from_millis(20);
+/// The time after which a state that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+/// The time between two looks at a process, on a system that does not tell of its end.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The stack of a thread that waits for a process.
+const STACK_BYTES: usize = 256 << 10;
+
+/// Follows a run to its end: the child of this server.
+pub fn follow(server: &Arc<Server>, id: &str, mut child: Child) {
+    let (server, id) = (server.clone(), id.to_owned());
+    tokio::spawn(async move {
+        let status = child.wait().await;
+        finish(&server, &id, status.ok().map(exit_code)).await;
+    });
+}
+
+/// Follows the runs of an earlier server, and removes the leftovers of others. Returns their number.
+pub fn adopt(server: &Arc<Server>) -> Result<usize> {
+    let running = server.database.running()?;
+    let ids: Vec<String> = running.iter().map(|run| run.id.clone()).collect();
+    server.runs.sweep(&ids)?;
+    for run in running {
+        tokio::spawn(follow_adopted(server.clone(), run));
+    }
+    Ok(ids.len())
+}
+
+async fn follow_adopted(server: Arc<Server>, run: ServeRun) {
+    let path = server.runs.files(&run.id).record;
+    match recorder(&path).await {
+        Some(recorder) => ended(recorder).await,
+        // Its process never began, and from now on it will not.
+        None => drop(create(&path)),
+    }
+    let code = Record::read(&path).and_then(|record| record.exit_code);
+    finish(&server, &run.id, code).await;
+}
+
+/// Returns the process that records a run, which it writes soon after its start.
+pub async fn recorder(path: &Path) -> Option<Process> {
+    let end = Instant::now() + LONGEST_START;
+    loop {
+        let recorder = Record::read(path).and_then(|record| record.recorder);
+        if recorder.is_some() || Instant::now() >= end {
+            return recorder.filter(|recorder| recorder.is_alive());
+        }
+        sleep(SHORT).await;
+    }
+}
+
+/// Waits until a process has ended. Few processes are followed, so each has a thread that sleeps.
+async fn ended(process: Process) {
+    let (tell, told) = oneshot::channel();
+    let wait = move || {
+        wait_for(process);
+        let _ = tell.send(());
+    };
+    let thread = Builder::new().name("run".to_owned());
+    if thread.stack_size(STACK_BYTES).spawn(wait).is_ok() {
+        let _ = told.await;
+    }
+    while process.is_alive() {
+        sleep(POLL).await;
+    }
+}
+
+fn wait_for(process: Process) {
+    let pid = Pid::from_raw(process.pid);
+    let descriptor = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    // The number may have become that of another process before the descriptor was opened.
+    if let Some(descriptor) = descriptor
+        && process.is_alive()
+    {
+        let mut ends = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    }
+}
+
+/// Keeps report and log of a run that has ended, and removes its files.
+async fn finish(server: &Server, id: &str, code: Option<u8>) {
+    let files = server.runs.files(id);
+    let report = report::read(&files.report);
+    let log = files.log_tail();
+    // Without a recorded end, a report of a failure still tells one.
+    let told = failure(report.as_ref(), "", None).map(|failure| failure.kind.code());
+    let ended = (code.or(told), report.as_ref());
+    while let Err(error) = server.database.end_run(id, ended, &log, server.now()) {
+        warn!("Cannot keep the end of the run {id}: {error:#}");
+        sleep(RETRY).await;
+    }
+    if let Err(error) = files.remove() {
+        warn!("Cannot remove the files of the run {id}: {error}");
+    }
+    // The destinations may hold something else now: the next look asks them.
+    *server
+        .looking
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = None;
+}
