@@ -139,7 +139,7 @@ fn dispatch(
     let stop = Stop::default();
     let reload = Arc::new(AtomicBool::new(false));
     let goes_on = arguments.verb.goes_on();
-    let hangup = if goes_on {
+    let hangup = if arguments.verb.outlives_terminal() {
         Hangup::Reloads(&reload)
     } else {
         Hangup::Cancels

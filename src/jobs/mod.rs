@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod backup;
 pub mod configs;
+#[cfg(feature = "serve")]
+pub mod demo_nights;
 pub mod drill;
 pub mod guard;
 mod health_news;

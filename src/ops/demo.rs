@@ -22,6 +22,28 @@ use crate::{
 /// The number of deployments that the service remembers.
 pub const DEPLOYMENT_COUNT: usize = 200;
 
+/// Returns the whole path of a folder that is empty or does not exist.
+pub fn require_empty(folder: &Path) -> Result<PathBuf> {
+    let shown = folder.display();
+    let folder =
+        std::path::absolute(folder).with_context(|| format!("cannot tell where {shown} is"))?;
+    let is_empty = |folder: &Path| {
+        folder
+            .read_dir()
+            .is_ok_and(|mut entries| entries.next().is_none())
+    };
+    if !exists(&folder) || is_empty(&folder) {
+        return Ok(folder);
+    }
+    let failure = Failure::new(
+        Kind::Usage,
+        format!("{} is not an empty folder", folder.display()),
+    );
+    Err(failure
+        .hint("name a folder that does not exist yet, or none at all")
+        .into())
+}
+
 /// The made-up service in a folder.
 pub struct DemoService {
     folder: PathBuf,
@@ -30,23 +52,7 @@ pub struct DemoService {
 impl DemoService {
     /// Makes the service in `folder`, which must be empty or not exist.
     pub fn create(folder: &Path) -> Result<DemoService> {
-        let shown = folder.display();
-        let folder =
-            std::path::absolute(folder).with_context(|| format!("cannot tell where {shown} is"))?;
-        let is_empty = |folder: &Path| {
-            folder
-                .read_dir()
-                .is_ok_and(|mut entries| entries.next().is_none())
-        };
-        if exists(&folder) && !is_empty(&folder) {
-            let failure = Failure::new(
-                Kind::Usage,
-                format!("{} is not an empty folder", folder.display()),
-            );
-            return Err(failure
-                .hint("name a folder that does not exist yet, or none at all")
-                .into());
-        }
+        let folder = require_empty(folder)?;
         let service = DemoService { folder };
         for name in ["etc", "data"] {
             create_folders(&service.folder.join(name))

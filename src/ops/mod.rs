@@ -6,6 +6,8 @@ pub mod copy;
 pub mod copy_words;
 pub mod delete;
 pub mod demo;
+#[cfg(feature = "serve")]
+pub mod demo_shop;
 pub mod diff;
 pub mod drill;
 mod entries;

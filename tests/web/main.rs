@@ -9,6 +9,7 @@
 
 mod browser;
 mod client;
+mod demo;
 mod ending;
 mod exposure;
 mod inert;

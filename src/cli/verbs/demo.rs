@@ -15,15 +15,39 @@ use crate::{
 
 /// Export and restore a small made-up service, to see hookshot work
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # keeps the service"
+#[cfg_attr(
+    not(feature = "serve"),
+    command(
+        after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # keeps the service"
+    )
+)]
+#[cfg_attr(
+    feature = "serve",
+    command(
+        after_help = "Examples:\n  hookshot demo\n  hookshot demo ./playground                         # keeps the service\n  \
+        hookshot demo --serve                              # the pages of a shop with 60 nights of archives"
+    )
 )]
 pub struct DemoArguments {
     /// A folder to create and keep [default: a temporary one, removed at the end]
     dir: Option<PathBuf>,
+    /// Show the pages of a made-up shop with sixty nights of archives, until Ctrl-C
+    #[cfg(feature = "serve")]
+    #[arg(long)]
+    serve: bool,
+    /// With --serve: listen on this address and port [default: a free port of this machine]
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "serve")]
+    listen: Option<std::net::SocketAddr>,
 }
 
 impl DemoArguments {
+    /// Returns true if it serves, until a signal ends it.
+    #[cfg(feature = "serve")]
+    pub fn serves(&self) -> bool {
+        self.serve
+    }
+
     pub fn run(self, app: &App) -> Result<u8> {
         if let Some(folder) = &self.dir {
             require_path(folder)?;
@@ -45,6 +69,12 @@ impl DemoArguments {
             .dir
             .clone()
             .unwrap_or_else(|| temporary.path().join("service"));
+        #[cfg(feature = "serve")]
+        if self.serve {
+            let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+            let listen = self.listen.unwrap_or(free);
+            return super::demo_serve::run(app, &folder, self.dir.as_ref(), listen);
+        }
         let service = DemoService::create(&folder)?;
         let story = Story {
             app,

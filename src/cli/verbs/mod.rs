@@ -9,6 +9,8 @@ mod convert;
 mod copy;
 mod delete;
 mod demo;
+#[cfg(feature = "serve")]
+mod demo_serve;
 mod diff;
 mod drill;
 mod export;
@@ -126,7 +128,16 @@ impl Verb {
         if let Verb::Serve(serve) = self {
             return serve.serves();
         }
+        #[cfg(feature = "serve")]
+        if let Verb::Demo(demo) = self {
+            return demo.serves();
+        }
         matches!(self, Verb::Agent(_))
+    }
+
+    /// Returns true if it outlives the terminal that it was started in.
+    pub fn outlives_terminal(&self) -> bool {
+        self.goes_on() && !matches!(self, Verb::Demo(_))
     }
 
     /// Returns the job that it is if a schedule starts it.
