@@ -42,10 +42,69 @@ pub struct TimerSettings {
 }
 
 /// `[backup.agent]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSettings {
     /// The number of jobs that run at once.
     pub parallel: usize,
+    /// The verbs that a server may have run; every server may look.
+    pub allow: Vec<AgentVerb>,
+}
+
+/// A verb that an agent behind a socket runs only if it is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentVerb {
+    /// `backup`.
+    Backup,
+    /// `verify`.
+    Verify,
+    /// `check`.
+    Check,
+    /// `drill`.
+    Drill,
+    /// `keep`, which also removes marks.
+    Keep,
+    /// The content of entries: it may hold secrets.
+    Content,
+    /// `import`.
+    Import,
+    /// `rollback`.
+    Rollback,
+}
+
+/// The verbs by their words.
+const AGENT_VERBS: [(&str, AgentVerb); 8] = [
+    ("backup", AgentVerb::Backup),
+    ("verify", AgentVerb::Verify),
+    ("check", AgentVerb::Check),
+    ("drill", AgentVerb::Drill),
+    ("keep", AgentVerb::Keep),
+    ("content", AgentVerb::Content),
+    ("import", AgentVerb::Import),
+    ("rollback", AgentVerb::Rollback),
+];
+
+/// The verbs that are allowed unless the configuration says otherwise: they neither replace the state nor tell secrets.
+const USUAL: [AgentVerb; 4] = [
+    AgentVerb::Backup,
+    AgentVerb::Verify,
+    AgentVerb::Check,
+    AgentVerb::Drill,
+];
+
+impl AgentVerb {
+    /// Returns its word in the configuration.
+    pub fn name(self) -> &'static str {
+        let mut words = AGENT_VERBS.iter();
+        let word = words.find(|(_, verb)| *verb == self);
+        word.map_or("", |(word, _)| word)
+    }
+}
+
+impl AgentSettings {
+    /// Returns true if a server may have this verb run.
+    pub fn allows(&self, verb: AgentVerb) -> bool {
+        self.allow.contains(&verb)
+    }
 }
 
 impl Default for Schedule {
@@ -62,7 +121,10 @@ impl Default for Schedule {
 
 impl Default for AgentSettings {
     fn default() -> AgentSettings {
-        AgentSettings { parallel: 1 }
+        AgentSettings {
+            parallel: 1,
+            allow: USUAL.to_vec(),
+        }
     }
 }
 
@@ -152,9 +214,27 @@ pub(super) fn read_agent(section: &Section<'_>) -> AgentSettings {
     let says = format!("a number from 1 to {MOST_PARALLEL}");
     let is_good = |number: &usize| (1..=MOST_PARALLEL).contains(number);
     let parallel = section.number("parallel", &says, is_good);
+    let usual = AgentSettings::default();
     AgentSettings {
-        parallel: parallel.unwrap_or_else(|| AgentSettings::default().parallel),
+        parallel: parallel.unwrap_or(usual.parallel),
+        allow: match section.value("allow") {
+            Some(_) => read_allow(section),
+            None => usual.allow,
+        },
     }
+}
+
+fn read_allow(section: &Section<'_>) -> Vec<AgentVerb> {
+    let words = section.list("allow").into_iter();
+    let known = |word: String| {
+        let found = AGENT_VERBS.iter().find(|(known, _)| *known == word);
+        if found.is_none() {
+            let words = AGENT_VERBS.map(|(word, _)| word).join(", ");
+            section.fault("allow", format!("has {word:?}, which is none of {words}"));
+        }
+        Some(found?.1)
+    };
+    words.filter_map(known).collect()
 }
 
 impl Section<'_> {
@@ -257,7 +337,21 @@ mod tests {
             2
         );
         let agent = |text: &str| reader::read(text, read_agent);
-        assert_eq!(agent("parallel = 4\n"), Ok(AgentSettings { parallel: 4 }));
+        let four = AgentSettings {
+            parallel: 4,
+            ..AgentSettings::default()
+        };
+        assert_eq!(agent("parallel = 4\n"), Ok(four));
         assert_eq!(agent("parallel = 0\n").expect_err("bad").len(), 1);
+        let usual = AgentSettings::default();
+        assert!(usual.allows(AgentVerb::Backup) && !usual.allows(AgentVerb::Import));
+        let read = agent("allow = [\"import\", \"content\"]\n").expect("good");
+        assert_eq!(read.allow, [AgentVerb::Import, AgentVerb::Content]);
+        assert_eq!(agent("allow = []\n").expect("good").allow, []);
+        let faults = agent("allow = [\"delete\", \"backup\"]\n").expect_err("bad");
+        assert!(
+            faults.len() == 1 && faults[0].contains("delete"),
+            "{faults:?}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The content of an entry, from `extract`, as a stream: nothing of it is kept, and nothing comes before it is proven.
 
-use std::{ffi::OsString, io, path::Path, process::Stdio, time::Duration};
+use std::{io, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result};
 use axum::body::Body;
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    agent::Look,
     database::Copy,
     program::{MOST_LOG_BYTES, Program, Working, failure, silent},
 };
@@ -54,11 +55,11 @@ impl Program {
         let permit = permit.map_err(|_| {
             Failure::new(Kind::Blocked, "too many downloads are under way").hint("try again later")
         })??;
-        let words = ["--log-format", "json", "extract", "-o", "-", "--"];
-        let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        words.push(OsString::from(&copy.location));
-        words.push(OsString::from(pattern(entry)));
-        let mut command = self.plain_command(config, &words);
+        let look = Look::Content {
+            location: copy.location.clone(),
+            entry: pattern(entry),
+        };
+        let mut command = self.command(config, look)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Working::start(&mut command)?;
         let stdout = child.0.stdout.take().context("no output")?;

@@ -3,6 +3,7 @@
 //! Backups never depend on it, and it decides nothing by itself: it asks the verbs ([`program`]), keeps what they told ([`database`]),
 //! and shows how old that is. Only this room knows axum and maud.
 
+pub mod agent;
 mod answer;
 mod api;
 mod assets;
@@ -80,6 +81,8 @@ pub struct ServeRequest<'a> {
     pub configs: Vec<PathBuf>,
     /// This program.
     pub program: PathBuf,
+    /// The socket of the agent that runs the verbs; without it, this user does.
+    pub agent: Option<PathBuf>,
     /// The clock.
     pub clock: fn() -> DateTime<Utc>,
     /// Ends the work when a signal comes.
@@ -119,7 +122,7 @@ pub fn serve(context: &Context, request: ServeRequest<'_>) -> Result<()> {
     let origin = Origin::new(address, tls.is_some(), public, request.trusted_proxies);
     let server = Arc::new(Server {
         database,
-        program: Program::new(&request.program),
+        program: Program::new(&request.program, request.agent),
         origin,
         configs: request.configs,
         checks: Checks::new()?,

@@ -26,7 +26,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{answer::told, database::Copy, task::Task};
+use super::{
+    agent::{Look, Request, Wanted},
+    answer::told,
+    database::Copy,
+    task::Task,
+};
 use crate::{
     error::{Failure, Kind},
     jobs::scheduled::VARIABLE,
@@ -79,19 +84,28 @@ impl Asked<'_> {
             Asked::Schedule => "schedule",
         }
     }
+}
 
-    fn words(&self) -> Vec<OsString> {
-        let words: &[&str] = match self {
-            Asked::List => &["list", "--all-hosts"],
-            Asked::Status => &["status", "--all-hosts"],
-            Asked::History => &["history"],
-            Asked::Inspect(copy) => &["inspect", "--", &copy.location],
-            Asked::DiffHere(copy) => &["diff", "--", &copy.location],
-            Asked::Diff(one, other) => &["diff", "--", &one.location, &other.location],
-            Asked::Prune(destination) => &["prune", "--dry-run", "--", destination],
-            Asked::Schedule => &["schedule"],
-        };
-        words.iter().map(OsString::from).collect()
+impl From<&Asked<'_>> for Look {
+    fn from(asked: &Asked<'_>) -> Look {
+        match asked {
+            Asked::List => Look::List,
+            Asked::Status => Look::Status,
+            Asked::History => Look::History,
+            Asked::Schedule => Look::Schedule,
+            Asked::Inspect(copy) => Look::Inspect {
+                location: copy.location.clone(),
+            },
+            Asked::DiffHere(copy) => Look::Diff {
+                locations: vec![copy.location.clone()],
+            },
+            Asked::Diff(one, other) => Look::Diff {
+                locations: vec![one.location.clone(), other.location.clone()],
+            },
+            Asked::Prune(destination) => Look::Prune {
+                destination: (*destination).to_owned(),
+            },
+        }
     }
 }
 
@@ -130,46 +144,56 @@ impl Drop for Working {
 /// This program, for verbs.
 pub struct Program {
     executable: PathBuf,
+    /// The socket of the agent that runs them, if that is not this process.
+    agent: Option<PathBuf>,
     permits: Semaphore,
     /// Counts downloads.
     pub downloads: Arc<Semaphore>,
 }
 
 impl Program {
-    /// Returns the program that this file has.
-    pub fn new(executable: &Path) -> Program {
+    /// Returns the program that this file has, whose verbs the agent at a socket runs, if there is one.
+    pub fn new(executable: &Path, agent: Option<PathBuf>) -> Program {
         Program {
             executable: executable.to_owned(),
+            agent,
             permits: Semaphore::new(AT_ONCE),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)),
         }
     }
 
-    /// Returns the command of a verb with the configuration, whose report is JSON.
-    pub fn command(&self, config: &Path, words: &[OsString]) -> Command {
-        let mut all = vec![OsString::from("--json")];
-        all.extend_from_slice(words);
-        self.plain_command(config, &all)
+    /// Returns the command of a verb that only looks.
+    pub fn command(&self, config: &Path, look: Look) -> Result<Command> {
+        let mut command = std::process::Command::new(&self.executable);
+        command.arg0("hookshot");
+        command.args(self.words(config, Wanted::Look(look))?);
+        prepare(&mut command);
+        Ok(Command::from(command))
     }
 
-    /// Returns the command of a verb with the configuration.
-    pub fn plain_command(&self, config: &Path, words: &[OsString]) -> Command {
-        let mut command = std::process::Command::new(&self.executable);
-        command.arg0("hookshot").arg("--config");
-        command.arg(config).args(words);
-        prepare(&mut command);
-        Command::from(command)
+    /// Returns the words of a verb, or those by which the agent is asked for it.
+    fn words(&self, config: &Path, wanted: Wanted) -> Result<Vec<OsString>> {
+        let mut words = vec![OsString::from("--config"), config.into()];
+        words.extend(wanted.form().iter().map(OsString::from));
+        let Some(agent) = &self.agent else {
+            words.extend(wanted.words());
+            return Ok(words);
+        };
+        let config = config.display().to_string();
+        let request = serde_json::to_string(&Request { config, wanted })?;
+        words.extend(["serve", "ask", "--socket"].map(OsString::from));
+        words.extend([agent.into(), "--".into(), request.into()]);
+        Ok(words)
     }
 
     /// Returns the command of a verb that works: in a session of its own, with messages in JSON, and with a record of its end.
-    pub fn recorded_command(&self, record: &Path, config: &Path, task: &Task) -> Command {
+    pub fn recorded_command(&self, record: &Path, config: &Path, task: &Task) -> Result<Command> {
         let mut command = std::process::Command::new(&self.executable);
         command.arg0("hookshot").arg(RECORDED_WORD).arg(record);
-        command.arg(&self.executable).arg("--config").arg(config);
-        command.args(["--json", "--log-format", "json"]);
-        command.args(task.words());
+        command.arg(&self.executable);
+        command.args(self.words(config, Wanted::Task(task.clone()))?);
         prepare(&mut command);
-        Command::from(command)
+        Ok(Command::from(command))
     }
 
     /// Asks a verb, and waits for its answer.
@@ -190,7 +214,7 @@ impl Program {
         read: impl FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     ) -> Result<(ExitStatus, T)> {
         let _permit = self.permits.acquire().await?;
-        let mut command = self.command(config, &asked.words());
+        let mut command = self.command(config, Look::from(asked))?;
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = Working::start(&mut command)?;
         let stdout = child.0.stdout.take().context("no output")?;
@@ -212,15 +236,7 @@ impl Program {
     /// Returns the health of all destinations as Prometheus reads it.
     pub async fn metrics(&self, config: &Path) -> Result<String> {
         let _permit = self.permits.acquire().await?;
-        let words = [
-            "--log-format",
-            "json",
-            "status",
-            "--all-hosts",
-            "--prometheus",
-        ];
-        let words = words.map(OsString::from);
-        let mut command = self.plain_command(config, &words);
+        let mut command = self.command(config, Look::Metrics)?;
         command.kill_on_drop(true);
         let Ok(output) = timeout(LONGEST_LOOK, command.output()).await else {
             return Err(silent("status", LONGEST_LOOK).into());
@@ -235,7 +251,7 @@ impl Program {
 }
 
 /// Gives a verb no input, and none of the variables that are for the server alone.
-fn prepare(command: &mut std::process::Command) {
+pub fn prepare(command: &mut std::process::Command) {
     command.stdin(Stdio::null());
     // A variable of the server would make JSON of everything; `--json` says what is JSON.
     command.env_remove(VARIABLE).env_remove("HOOKSHOT_JSON");

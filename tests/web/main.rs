@@ -7,6 +7,7 @@
 )]
 #![cfg(feature = "serve")]
 
+mod agent;
 mod browser;
 mod client;
 mod demo;
@@ -20,3 +21,4 @@ mod sessions;
 mod site;
 mod slow;
 mod truth;
+mod units;

@@ -49,6 +49,7 @@ pub fn run(app: &App, folder: &Path, kept: Option<&PathBuf>, listen: SocketAddr)
         state,
         rebuild: false,
         configs: vec![shop.config()],
+        agent: None,
         program: app
             .context
             .program

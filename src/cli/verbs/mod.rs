@@ -37,6 +37,8 @@ mod rollback;
 mod schedule;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod serve_agent;
 mod simulate;
 mod stats;
 mod status;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::serve_agent::{AgentArguments, AskArguments};
 use crate::{
     cli::{app::App, render},
     crypt::ExposeSecret as _,
@@ -63,6 +64,9 @@ struct ServeFlags {
     /// Read everything that destinations hold anew
     #[arg(long)]
     rebuild: bool,
+    /// Have verbs run by the agent at this socket, as its user
+    #[arg(long, value_name = "SOCKET")]
+    agent: Option<PathBuf>,
 }
 
 /// The verbs below `serve`.
@@ -74,6 +78,10 @@ enum ServeVerb {
     /// Add, revoke and list tokens, by which programs log in
     #[command(subcommand)]
     Token(TokenVerb),
+    Agent(AgentArguments),
+    /// Have the agent run a verb
+    #[command(hide = true)]
+    Ask(AskArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,14 +175,16 @@ impl ServeArguments {
         let now = (app.clock)();
         match self.verb {
             None => self.flags.run(app, state, config),
+            Some(ServeVerb::Agent(verb)) => verb.run(app),
+            Some(ServeVerb::Ask(verb)) => verb.run(app),
             Some(ServeVerb::User(verb)) => verb.run(app, &Database::open(&state)?, now),
             Some(ServeVerb::Token(verb)) => verb.run(app, &Database::open(&state)?, now),
         }
     }
 
-    /// Returns true if it serves, until a signal ends it.
+    /// Returns true if it serves, or works for a server: it leaves the state of the service to verbs.
     pub fn serves(&self) -> bool {
-        self.verb.is_none()
+        !matches!(self.verb, Some(ServeVerb::User(_) | ServeVerb::Token(_)))
     }
 }
 
@@ -199,6 +209,7 @@ impl ServeFlags {
             state,
             rebuild: self.rebuild,
             configs: vec![config],
+            agent: self.agent,
             program: app
                 .context
                 .program

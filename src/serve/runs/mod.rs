@@ -169,7 +169,7 @@ fn launch(server: &Arc<Server>, order: &Order<'_>, run: &ServeRun) -> anyhow::Re
     let record = server.runs.files(&run.id).record;
     let mut command = server
         .program
-        .recorded_command(&record, &order.config, &order.task);
+        .recorded_command(&record, &order.config, &order.task)?;
     command.stdin(Stdio::null()).stdout(report).stderr(log);
     let child = command.spawn();
     let child = child.context("the process of the verb does not start")?;

@@ -1,0 +1,421 @@
+//! The agent behind a socket: it runs verbs as root for a server that has another user, and believes that server nothing.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::{Run, finish, is_root, program, signals};
+use tempfile::TempDir;
+
+use crate::site::{API, Serving, Site};
+
+/// The user of the server.
+const SERVER: &str = "nobody";
+/// A user that is neither.
+const STRANGER: &str = "daemon";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A site whose server has a user of its own.
+struct Apart {
+    site: Site,
+    /// A folder that the server sees: it does not see the machine's.
+    seen: TempDir,
+    /// The token of an admin.
+    token: String,
+}
+
+/// The agent at work, until this value goes.
+struct Agent {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Agent {
+    fn says(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log.lock().expect("a log").clone();
+            if log.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < end, "{text:?} is not in {log}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Apart {
+    fn new() -> Option<Apart> {
+        if !is_root("an agent for another user") {
+            return None;
+        }
+        let site = Site::new();
+        let token = site.token("program", "admin", &[]);
+        let seen = tempfile::tempdir().expect("a folder");
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+        };
+        mode(seen.path(), 0o755);
+        let machine = site.machine.path("etc");
+        mode(machine.parent().expect("a folder"), 0o700);
+        let state = seen.path().join("state");
+        fs::create_dir(&state).expect("a folder");
+        fs::copy(site.state(), state.join("serve.sqlite")).expect("copied");
+        mode(&state.join("serve.sqlite"), 0o600);
+        let owner = Command::new("chown")
+            .arg("-R")
+            .arg(SERVER)
+            .arg(&state)
+            .status();
+        assert!(owner.expect("chown").success());
+        Some(Apart { site, seen, token })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.seen.path().join("agent.sock")
+    }
+
+    fn config(&self) -> String {
+        let config = self.site.machine.path("etc/config.toml");
+        config.display().to_string()
+    }
+
+    fn agent(&self) -> Agent {
+        let mut command = self.site.machine.command();
+        command.args(["serve", "agent", "--user", SERVER, "--socket"]);
+        command.arg(self.socket());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program");
+        let stderr = child.stderr.take().expect("a pipe");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (tell, told) = mpsc::channel();
+        let kept = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if line.contains("waits for requests") {
+                    let _ = tell.send(());
+                }
+                kept.lock().expect("a log").push_str(&(line + "\n"));
+            }
+        });
+        let agent = Agent { child, log };
+        told.recv_timeout(PATIENCE).expect("an agent");
+        agent
+    }
+
+    /// Returns a command of the program as this user.
+    fn command_of(&self, user: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--reuid",
+            user,
+            "--regid",
+            "nogroup",
+            "--clear-groups",
+            "--",
+        ]);
+        if user == STRANGER {
+            command = Command::new("setpriv");
+            command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]);
+        }
+        command.arg(program()).arg("--config").arg(self.config());
+        command.env_remove("TMPDIR").env("HOME", self.seen.path());
+        command.current_dir(self.seen.path());
+        command
+    }
+
+    fn serve(&self) -> Serving {
+        let mut command = self.command_of(SERVER);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--state"]);
+        command.arg(self.seen.path().join("state/serve.sqlite"));
+        command.arg("--agent").arg(self.socket());
+        Serving::start(command)
+    }
+
+    /// Asks the agent as this user.
+    fn ask(&self, user: &str, wanted: &Value) -> Run {
+        self.ask_about(user, &self.config(), wanted)
+    }
+
+    fn ask_about(&self, user: &str, config: &str, wanted: &Value) -> Run {
+        finish(self.asking(user, config, wanted), b"")
+    }
+
+    /// Returns the command that asks the agent.
+    fn asking(&self, user: &str, config: &str, wanted: &Value) -> Command {
+        let request = json!({"config": config, "wanted": wanted}).to_string();
+        let mut command = self.command_of(user);
+        command.args(["--json", "serve", "ask", "--socket"]);
+        command.arg(self.socket()).arg("--").arg(request);
+        command
+    }
+}
+
+fn look(verb: &str) -> Value {
+    json!({"look": {"verb": verb}})
+}
+
+#[test]
+fn a_server_without_rights_shows_everything_by_its_agent() {
+    let Some(apart) = Apart::new() else { return };
+    let _agent = apart.agent();
+    let mode = fs::metadata(apart.socket())
+        .expect("a socket")
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o660);
+    let serving = apart.serve();
+    let anna = serving.login("anna");
+    serving.until(&anna, "/", |page| {
+        page.text().contains("Everything is protected")
+    });
+    let page = serving.until(&anna, "/archives", |page| {
+        page.text().contains("/archives/")
+    });
+    let id = page.text();
+    let id = id
+        .split("href=\"/archives/")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let id = id.expect("an archive").to_owned();
+    anna.get(&format!("/archives/{id}")).is(200).says("data");
+    // The content of entries needs a word in the configuration.
+    let content = format!("{API}/snapshots/{id}/entries/page/content");
+    let program = serving.program(&apart.token);
+    let answer = program.get(&content).is(403);
+    assert!(answer.text().contains("allow"), "{}", answer.text());
+    apart
+        .site
+        .configure(&["near", "far"], "[backup.agent]\nallow = [\"content\"]\n");
+    let bytes = program.get(&content).is(200).body;
+    let page = fs::read(apart.site.machine.path("srv/page")).expect("a page");
+    assert_eq!(bytes, page);
+}
+
+#[test]
+fn others_than_the_server_are_refused() {
+    let Some(apart) = Apart::new() else { return };
+    let agent = apart.agent();
+    apart.ask(SERVER, &look("list")).exits(0);
+    let run = apart.ask(STRANGER, &look("list"));
+    assert_ne!(run.code, 0);
+    assert!(run.text().contains("does not answer"), "{}", run.text());
+    // A socket that is open to all admits no other user, either.
+    let open = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(apart.socket(), open).expect("changed");
+    let run = apart.ask(STRANGER, &look("list"));
+    assert_ne!(run.code, 0);
+    assert!(!run.text().contains("archives"), "{}", run.text());
+    agent.says("is refused: it is not the server's");
+}
+
+#[test]
+fn only_verbs_archives_and_configurations_of_the_list_pass() {
+    let Some(apart) = Apart::new() else { return };
+    let _agent = apart.agent();
+    let list = apart.ask(SERVER, &look("list")).exits(0).json();
+    let location = list["archives"][0]["location"]
+        .as_str()
+        .expect("a location");
+    let inspect = |location: &str| json!({"look": {"verb": "inspect", "location": location}});
+    apart.ask(SERVER, &inspect(location)).exits(0);
+    let near = apart.site.machine.path("near");
+    let file = fs::read_dir(&near).expect("archives").flatten().next();
+    let file = file.expect("an archive").path().display().to_string();
+    let forbidden = [
+        inspect(&file),
+        inspect("/etc/shadow"),
+        inspect("--help"),
+        inspect(&format!(
+            "{}/../x",
+            location.split('/').next().expect("a name")
+        )),
+        json!({"look": {"verb": "prune", "destination": near}}),
+        json!({"task": {"verb": "check", "destination": "http://127.0.0.1/"}}),
+        json!({"task": {"verb": "import", "location": location, "entries": [], "guarded": false}}),
+        json!({"task": {"verb": "rollback", "guarded": false}}),
+    ];
+    for wanted in forbidden {
+        let run = apart.ask(SERVER, &wanted);
+        let error = run.json()["error"].clone();
+        assert_eq!(error["kind"], "forbidden", "{wanted}: {error}");
+    }
+    let run = apart.ask_about(SERVER, "/etc/passwd", &look("status"));
+    assert_eq!(run.json()["error"]["kind"], "forbidden");
+    // What is none of our requests does not even leave the relay.
+    for wanted in [
+        look("delete"),
+        json!({"words": ["prune"]}),
+        json!({"task": {"verb": "prune"}}),
+    ] {
+        apart.ask(SERVER, &wanted).exits(2);
+    }
+    // A server that is broken into writes what it likes.
+    for bytes in [
+        &b"{\"config\": \"x\"}\n"[..],
+        b"nonsense\n",
+        &[b'x'; 300_000],
+        b"{\"config\": \"x\", \"wanted\": {\"look\": {\"verb\": \"list\"}}}\n",
+    ] {
+        let mut stream = UnixStream::connect(apart.socket()).expect("an agent");
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(said.is_empty() || said.contains("cannot be read"), "{said}");
+    }
+    apart.ask(SERVER, &look("list")).exits(0);
+    assert!(!near.join("x").exists());
+}
+
+#[test]
+fn an_import_has_to_be_allowed_by_the_configuration() {
+    let Some(apart) = Apart::new() else { return };
+    let _agent = apart.agent();
+    let list = apart.ask(SERVER, &look("list")).exits(0).json();
+    let location = list["archives"][0]["location"].clone();
+    let import =
+        json!({"task": {"verb": "import", "location": location, "entries": [], "guarded": false}});
+    let page = apart.site.machine.path("srv/page");
+    fs::write(&page, "changed").expect("written");
+    let run = apart.ask(SERVER, &import);
+    assert!(run.text().contains("allow"), "{}", run.text());
+    assert_eq!(fs::read_to_string(&page).expect("a page"), "changed");
+    apart
+        .site
+        .configure(&["near", "far"], "[backup.agent]\nallow = [\"import\"]\n");
+    let run = apart.ask(SERVER, &import);
+    assert!(!run.text().contains("forbidden"), "{}", run.text());
+}
+
+#[test]
+fn without_its_agent_pages_say_so_and_reading_goes_on() {
+    let Some(apart) = Apart::new() else { return };
+    let mut agent = apart.agent();
+    let serving = apart.serve();
+    let anna = serving.login("anna");
+    serving.until(&anna, "/", |page| {
+        page.text().contains("Everything is protected")
+    });
+    let archives = serving.until(&anna, "/archives", |page| page.text().contains("x-20"));
+    signals::send(Signal::SIGKILL, &agent.child);
+    agent.child.wait().expect("an end");
+    let serving = apart.serve();
+    let anna = serving.login("anna");
+    serving.until(&anna, "/", |page| page.text().contains("does not answer"));
+    let after = anna.get("/archives").is(200).text();
+    assert!(after.contains("x-20"), "{after}\n{}", archives.text());
+    anna.get("/settings").is(200);
+    // Its socket is still there; another agent takes its place.
+    assert!(apart.socket().exists());
+    let _agent = apart.agent();
+    apart.ask(SERVER, &look("status")).exits(0);
+}
+
+#[test]
+fn the_agent_removes_its_socket_at_its_end() {
+    let Some(apart) = Apart::new() else { return };
+    let mut agent = apart.agent();
+    signals::send(Signal::SIGTERM, &agent.child);
+    let status = agent.child.wait().expect("an end");
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(!apart.socket().exists());
+}
+
+#[test]
+fn a_backup_outlives_a_killed_agent_and_its_end_is_told() {
+    let Some(apart) = Apart::new() else { return };
+    let (begun, go) = (
+        apart.seen.path().join("begun"),
+        apart.seen.path().join("go"),
+    );
+    let script = format!(
+        "touch {}; while [ ! -e {} ]; do sleep 0.05; done",
+        begun.display(),
+        go.display()
+    );
+    let hooks = format!(
+        "[[backup.hooks]]\nstage = \"before\"\nrun = {}\n",
+        json!(["sh", "-c", script])
+    );
+    apart.site.configure(&["near", "far"], &hooks);
+    let mut agent = apart.agent();
+    let report = apart.seen.path().join("report");
+    let wanted = json!({"task": {"verb": "backup"}});
+    let mut command = apart.asking(SERVER, &apart.config(), &wanted);
+    command.stdout(fs::File::create(&report).expect("a file"));
+    let owner = Command::new("chown").arg(SERVER).arg(&report).status();
+    assert!(owner.expect("chown").success());
+    let mut relay = command.stdin(Stdio::null()).spawn().expect("a relay");
+    let end = Instant::now() + PATIENCE;
+    while !begun.exists() {
+        assert!(
+            Instant::now() < end,
+            "no backup: {}",
+            agent.log.lock().expect("a log")
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    signals::send(Signal::SIGKILL, &agent.child);
+    agent.child.wait().expect("an end");
+    assert!(
+        relay.try_wait().expect("asked").is_none(),
+        "the relay ends before the verb"
+    );
+    fs::write(&go, "").expect("written");
+    let status = relay.wait().expect("an end");
+    assert_eq!(status.code(), Some(0), "{status}");
+    let report: Value =
+        serde_json::from_slice(&fs::read(&report).expect("a report")).expect("JSON");
+    assert_eq!(report["result"], "success");
+    let archives = fs::read_dir(apart.site.machine.path("near")).expect("archives");
+    assert_eq!(archives.count(), 2);
+}
+
+#[test]
+fn a_task_ends_when_its_caller_asks_for_that() {
+    let Some(apart) = Apart::new() else { return };
+    let begun = apart.seen.path().join("begun");
+    let script = format!("touch {}; exec sleep 600", begun.display());
+    let hooks = format!(
+        "[[backup.hooks]]\nstage = \"before\"\nrun = {}\n",
+        json!(["sh", "-c", script])
+    );
+    apart.site.configure(&["near", "far"], &hooks);
+    let agent = apart.agent();
+    let wanted = json!({"task": {"verb": "backup"}});
+    let mut command = apart.asking(SERVER, &apart.config(), &wanted);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut relay = command.spawn().expect("a relay");
+    let end = Instant::now() + PATIENCE;
+    while !begun.exists() {
+        assert!(
+            Instant::now() < end,
+            "no backup: {}",
+            agent.log.lock().expect("a log")
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    signals::send(Signal::SIGTERM, &relay);
+    let status = relay.wait().expect("an end");
+    assert!(matches!(status.code(), Some(1..)), "{status}");
+    agent.says("backup of");
+    let archives = fs::read_dir(apart.site.machine.path("near")).expect("archives");
+    assert_eq!(archives.count(), 1);
+}
