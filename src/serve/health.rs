@@ -89,21 +89,21 @@ struct ToldError {
 impl DestinationHealth {
     /// Returns its state at this time: what was good may be stale by now, whatever was told then.
     pub fn state(&self, now: i64) -> State {
-        let age = self
-            .newest
-            .as_ref()
-            .map(|newest| now - newest.time.timestamp());
-        let is_older = |times: i64| match (age, self.max_age_seconds) {
-            (Some(age), Some(max)) => age > times * max,
-            _ => false,
-        };
         match self.healthy {
-            _ if is_older(2) => State::Bad,
-            false if is_older(1) => State::Late,
+            _ if self.is_older(now, 2) => State::Bad,
+            false if self.is_older(now, 1) => State::Late,
             false => State::Bad,
-            true if is_older(1) => State::Late,
+            true if self.is_older(now, 1) => State::Late,
             true => State::Good,
         }
+    }
+
+    /// Returns true if the newest archive is older than so many times the largest age.
+    fn is_older(&self, now: i64, times: i64) -> bool {
+        let newest = self.newest.as_ref();
+        let age = newest.map(|newest| now.saturating_sub(newest.time.timestamp()));
+        let limit = self.max_age_seconds.map(|max| max.saturating_mul(times));
+        matches!((age, limit), (Some(age), Some(limit)) if age > limit)
     }
 
     /// Returns the state in a word.
@@ -112,13 +112,69 @@ impl DestinationHealth {
             State::Good => "protected",
             State::Unknown => "unknown",
             State::Late => "overdue",
+            State::Bad if self.is_older(now, 2) => "long overdue",
             State::Bad if self.newest.is_none() => "no archive",
             State::Bad => "needs work",
         }
     }
 }
 
+/// A destination, with all services that keep archives there.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    /// The configuration that names it.
+    pub config: &'a str,
+    /// Its name, as verbs take it.
+    pub name: &'a str,
+    /// The services there: at least one.
+    pub services: Vec<&'a DestinationHealth>,
+}
+
+impl Place<'_> {
+    /// Returns the service in the worst state.
+    pub fn worst(&self, now: i64) -> Option<&DestinationHealth> {
+        let services = self.services.iter().copied();
+        services.max_by_key(|service| service.state(now))
+    }
+
+    /// Returns the number of archives.
+    pub fn archives(&self) -> u64 {
+        let counts = self.services.iter().filter_map(|one| one.archives);
+        counts.fold(0, u64::saturating_add)
+    }
+
+    /// Returns the bytes of all archives.
+    pub fn size_bytes(&self) -> u64 {
+        let sizes = self.services.iter().filter_map(|one| one.size_bytes);
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Returns the bytes that it has room for.
+    pub fn room_bytes(&self) -> Option<u64> {
+        self.services.iter().filter_map(|one| one.room_bytes).min()
+    }
+}
+
 impl ConfigHealth {
+    /// Returns the destinations, in the order of the report.
+    pub fn places(&self) -> Vec<Place<'_>> {
+        let mut places: Vec<Place<'_>> = Vec::new();
+        for service in &self.destinations {
+            let known = places
+                .iter_mut()
+                .find(|place| place.name == service.destination);
+            match known {
+                Some(place) => place.services.push(service),
+                None => places.push(Place {
+                    config: &self.config,
+                    name: &service.destination,
+                    services: vec![service],
+                }),
+            }
+        }
+        places
+    }
+
     fn of(config: String, look: Option<Look>) -> ConfigHealth {
         let mut health = ConfigHealth {
             config,

@@ -85,6 +85,29 @@ pub struct Wanted {
     pub after: Option<String>,
     /// The most entries.
     pub count: usize,
+    /// The way in which entries below folders are given.
+    pub depth: Depth,
+}
+
+/// The way in which entries below folders are given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Each by itself.
+    #[default]
+    All,
+    /// Those of a folder as one sum.
+    Folders,
+}
+
+/// A folder of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// The name that the names of its entries begin with.
+    pub name: String,
+    /// The number of its entries, at any depth.
+    pub entries: u64,
+    /// The bytes of its entries.
+    pub size_bytes: u64,
 }
 
 impl Wanted {
@@ -92,8 +115,8 @@ impl Wanted {
     pub fn one(name: &str) -> Wanted {
         Wanted {
             path: Some(name.to_owned()),
-            after: None,
             count: 1,
+            ..Wanted::default()
         }
     }
 
@@ -103,6 +126,26 @@ impl Wanted {
             count,
             ..Wanted::default()
         }
+    }
+
+    /// Wants what is directly below a path: the first entries and folders behind a name.
+    pub fn below(path: Option<String>, after: Option<String>, count: usize) -> Wanted {
+        Wanted {
+            path,
+            after,
+            count,
+            depth: Depth::Folders,
+        }
+    }
+
+    /// Returns the folder, directly below the path, that an entry is in; `None` if it is not in one.
+    fn folder<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if self.depth == Depth::All {
+            return None;
+        }
+        let start = self.path.as_ref().map_or(0, |path| path.len() + 1);
+        let end = start + name.get(start..)?.find('/')?;
+        name.get(..end)
     }
 
     fn takes(&self, name: &str) -> bool {
@@ -121,6 +164,8 @@ pub struct Inspected {
     pub report: Map<String, Value>,
     /// The wanted entries, by name.
     pub entries: Vec<Entry>,
+    /// The wanted folders, by name.
+    pub folders: Vec<Folder>,
     /// The number of all entries.
     pub count: u64,
     /// True if there are more wanted entries than were wanted at once.
@@ -238,11 +283,26 @@ impl<'de> Visitor<'de> for Files<'_> {
                 return Err(A::Error::custom("the entries are not in order"));
             }
             inspected.count += 1;
+            let is_full = inspected.entries.len() + inspected.folders.len() == wanted.count;
+            let folder = wanted.folder(&name);
+            let last_folder = inspected.folders.last_mut();
+            let same_folder = last_folder.filter(|known| folder == Some(known.name.as_str()));
             if !wanted.takes(&name) {
                 map.next_value::<IgnoredAny>()?;
-            } else if inspected.entries.len() == wanted.count {
+            } else if let Some(known) = same_folder {
+                let record: Record = map.next_value()?;
+                known.entries += 1;
+                known.size_bytes = known.size_bytes.saturating_add(record.size);
+            } else if is_full {
                 inspected.has_more = true;
                 map.next_value::<IgnoredAny>()?;
+            } else if let Some(folder) = folder {
+                let record: Record = map.next_value()?;
+                inspected.folders.push(Folder {
+                    name: folder.to_owned(),
+                    entries: 1,
+                    size_bytes: record.size,
+                });
             } else {
                 let record = map.next_value()?;
                 inspected.entries.push(Entry::of(name.clone(), record));
@@ -290,6 +350,33 @@ mod tests {
         assert_eq!(names(below), (own(&["data/x", "data/y"]), false));
         assert_eq!(names(Wanted::one("a")), (own(&["a"]), false));
         assert_eq!(names(Wanted::one("dat")), (own(&[]), false));
+    }
+
+    #[test]
+    fn a_folder_is_one_sum_and_a_page_goes_on_behind_it() {
+        let below = |path: Option<&str>, after: Option<&str>, count| {
+            let wanted = Wanted::below(path.map(str::to_owned), after.map(str::to_owned), count);
+            let inspected = read(&mut REPORT.as_bytes(), wanted).expect("read");
+            let entries = inspected.entries.into_iter().map(|entry| entry.entry);
+            let folders = inspected.folders.into_iter();
+            let folders = folders.map(|one| (one.name, one.entries, one.size_bytes));
+            (entries.collect(), folders.collect(), inspected.has_more)
+        };
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let data = ("data".to_owned(), 2, 3);
+        let (all, folders, more): (Vec<String>, Vec<_>, bool) = below(None, None, 9);
+        assert_eq!(
+            (all, folders, more),
+            (own(&["a", "database", "z"]), vec![data.clone()], false)
+        );
+        assert_eq!(below(None, None, 2), (own(&["a"]), vec![data], true));
+        let after = format!("data/{}", char::MAX);
+        assert_eq!(
+            below(None, Some(&after), 9),
+            (own(&["database", "z"]), vec![], false)
+        );
+        let data = below(Some("data"), None, 9);
+        assert_eq!(data, (own(&["data/x", "data/y"]), vec![], false));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod program;
 mod role;
 mod runs;
 mod server;
+mod services;
 mod task;
 mod tries;
 

@@ -19,7 +19,7 @@ use crate::{
         Server,
         answer::Trouble,
         inspected::{Wanted, inspect},
-        person::Operator,
+        person::{Operator, Person},
     },
 };
 
@@ -44,21 +44,31 @@ pub async fn content(
     Place((id, name)): Place<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let archive = seen(&server, &person, &id)?;
-    let (config, copy) = readable(&server, &archive)?;
-    let inspected = inspect(&server.program, config, copy, Wanted::one(&name)).await?;
+    download(&server, &person, (&id, &name), &headers).await
+}
+
+/// Returns an entry of an archive as a download.
+pub async fn download(
+    server: &Server,
+    person: &Person,
+    (id, name): (&str, &str),
+    headers: &HeaderMap,
+) -> Result<Response, Trouble> {
+    let archive = seen(server, person, id)?;
+    let (config, copy) = readable(server, &archive)?;
+    let inspected = inspect(&server.program, config, copy, Wanted::one(name)).await?;
     let mut entries = inspected.entries.into_iter();
     let entry = entries.find(|entry| entry.entry == name);
     let entry = entry.ok_or_else(|| Trouble::missing("entry"))?;
     let tag = entry.sha256.map(|digest| format!("\"{digest}\""));
     let tag = tag.unwrap_or_default();
-    if !tag.is_empty() && has(&headers, &tag) {
+    if !tag.is_empty() && has(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let content = server.program.content(config, copy, &entry.entry).await?;
     let answered = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_DISPOSITION, attachment(&name)),
+        (header::CONTENT_DISPOSITION, attachment(name)),
         (header::CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
         (header::ETAG, tag),
     ];

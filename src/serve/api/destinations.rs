@@ -37,7 +37,7 @@ struct Destination {
     /// The time at which it was asked.
     #[schema(format = DateTime)]
     as_of: Option<String>,
-    /// The state of each service there, in a word: `protected`, `overdue`, `no archive`, `needs work`.
+    /// The state of each service there, in a word: `protected`, `overdue`, `long overdue`, `no archive`, `needs work`.
     states: BTreeMap<String, &'static str>,
     /// The report of `hookshot status` on each service there.
     services: Vec<DestinationHealth>,

@@ -61,6 +61,7 @@ pub async fn entries(
         path: path.filter(|path| !path.is_empty()),
         after: cursor::given(words.cursor.as_deref(), cursor::read_name)?,
         count: ROWS,
+        ..Wanted::default()
     };
     let inspected = inspect(&server.program, config, copy, wanted).await?;
     let last = inspected.entries.last().filter(|_| inspected.has_more);

@@ -20,6 +20,10 @@ use axum::{Extension, Router, middleware};
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use self::{
+    content::download,
+    snapshots::{readable, seen},
+};
 use super::Server;
 
 /// The folder of all routes.

@@ -1,7 +1,5 @@
 //! The archives of the destinations, as the verbs told them last.
 
-use std::collections::HashMap;
-
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
@@ -252,17 +250,6 @@ impl Database {
             };
             archive.copies = copies_of(connection, id)?;
             Ok(Some(archive))
-        })
-    }
-
-    /// Returns the prefixes, each with the number of its archives and the time of the newest one, in Unix seconds.
-    pub fn services(&self) -> Result<HashMap<String, (i64, i64)>> {
-        self.read(|connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT prefix, count(*), max(created_at) FROM archives GROUP BY prefix",
-            )?;
-            let rows = query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-            rows.collect()
         })
     }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod file;
 mod roles;
 mod runs;
+mod services;
 mod sessions;
 mod times;
 mod tokens;
@@ -18,6 +19,7 @@ pub use self::{
     audit::{AuditRecord, Deed},
     file::Database,
     runs::{Beginning, KEY_SECONDS, Key, RunState, ServeRun},
+    services::{ServiceCount, Sized},
     tokens::Token,
     users::User,
 };

@@ -2,17 +2,29 @@
 
 use std::sync::Arc;
 
+use anyhow::Result;
 use axum::{extract::State as Shared, response::Response};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::wrong::Wrong;
+use super::{addresses, needs::needs, wrong::Wrong};
 use crate::serve::{
     Server,
-    health::{ConfigHealth, Detail, health, sentence},
+    database::{RunState, id_of},
+    health::{ConfigHealth, health, sentence},
     index::freshen,
-    parts::{State, Tab, ago, bytes, page, same, state},
+    parts::{
+        self, Column, DAY, STRIP_DAYS, State, Tab, ago, bytes, empty, page, same, state, strip,
+        table,
+    },
     person::Viewer,
+    services::{Service, services},
 };
+
+/// The services that are shown: the worst.
+const SERVICES: usize = 20;
+/// The runs among which those at work are looked for.
+const RUNS: u32 = 100;
 
 /// Shows how everything is.
 pub async fn show(
@@ -22,28 +34,29 @@ pub async fn show(
     freshen(&server);
     let all = health(&server)?;
     let now = server.now();
+    let mut services = services(&server, &all)?;
+    services.sort_by_key(|service| std::cmp::Reverse(service.state));
     let (how, text) = sentence(&all, now.timestamp());
-    let newest = all.iter().flat_map(|one| &one.destinations);
-    let newest = newest
-        .filter_map(|one| one.newest.as_ref())
-        .map(|newest| newest.time)
-        .max();
-    let as_of = all.iter().filter_map(|one| one.as_of).min();
+    let is_unknown = all.iter().all(|one| one.as_of.is_none());
     let content = html! {
-        h1 { (state(how, word(how))) " " (text) }
-        p .quiet {
-            @if let Some(newest) = newest { "The newest archive is of " (ago(newest.timestamp(), now)) ". " }
-            @if let Some(as_of) = as_of { "The destinations told this " (ago(as_of, now)) "." }
+        // The first answer of the destinations is a matter of seconds.
+        div #now data-refresh="/" data-seconds=(if is_unknown { 2 } else { 15 }) {
+            (parts::sentence(how, word(how), &text))
+            p .quiet { (ages(&all, &services, now)) }
+            (needs(&all, &services, now))
+            (running(&server, now)?)
+            h2 { "Services" }
+            (table_of_services(&server, &services, now)?)
+            h2 { "Destinations" }
+            (table_of_destinations(&all, now.timestamp()))
         }
-        @for one in &all { (needs(one, now.timestamp())) }
-        h2 { "Destinations" }
-        (table(&all, now))
         (same("hookshot status --all-hosts"))
     };
     Ok(page(&person, Some(Tab::Home), "Home", &content))
 }
 
-fn word(how: State) -> &'static str {
+/// Returns the word of a state of everything.
+pub fn word(how: State) -> &'static str {
     match how {
         State::Good => "good",
         State::Unknown => "unknown",
@@ -52,68 +65,120 @@ fn word(how: State) -> &'static str {
     }
 }
 
-/// Writes what needs work, the worst first.
-fn needs(one: &ConfigHealth, now: i64) -> Markup {
-    let mut ill: Vec<_> = one.destinations.iter().collect();
-    ill.retain(|destination| destination.state(now) > State::Unknown);
-    ill.sort_by_key(|destination| std::cmp::Reverse(destination.state(now)));
+fn ages(all: &[ConfigHealth], services: &[Service], now: DateTime<Utc>) -> Markup {
+    let newest = services.iter().filter_map(|one| one.newest_at).max();
+    let as_of = all.iter().filter_map(|one| one.as_of).min();
     html! {
-        @if let Some(failure) = &one.failure {
-            div .card.needs.bad { p { strong { (one.config) } ": " (failure) } }
-        }
-        @for detail in one.details.iter().filter(|detail| detail.unhealthy) {
-            div .card.needs.bad { (told(detail)) }
-        }
-        @for destination in ill {
-            div .card.needs.late[destination.state(now) == State::Late].bad[destination.state(now) == State::Bad] {
-                p {
-                    (state(destination.state(now), destination.word(now)))
-                    " " strong { (destination.prefix) } " at " (destination.destination)
-                }
-                @for detail in &destination.details { (told(detail)) }
-            }
-        }
+        @if let Some(newest) = newest { "The newest archive is of " (ago(newest, now)) ". " }
+        @if let Some(as_of) = as_of { "The destinations told this " (ago(as_of, now)) "." }
     }
 }
 
-fn told(detail: &Detail) -> Markup {
-    html! {
-        p { (detail.message) @if !detail.hint.is_empty() { br; span .quiet { (detail.hint) } } }
+/// Writes the runs at work, if there are any.
+fn running(server: &Server, now: DateTime<Utc>) -> Result<Markup> {
+    let mut runs = server.database.runs(RUNS)?;
+    runs.retain(|run| run.state == RunState::Running);
+    Ok(html! {
+        @if !runs.is_empty() {
+            h2 { "Running now" }
+            @for run in &runs {
+                div .card { p {
+                    a href={ "/runs/" (run.id) } { (run.verb) " " (run.target) }
+                    span .quiet { ", started " (ago(run.begun_at, now)) " by " (run.actor) }
+                } }
+            }
+        }
+    })
+}
+
+fn table_of_services(server: &Server, services: &[Service], now: DateTime<Utc>) -> Result<Markup> {
+    let shown = services.get(..SERVICES).unwrap_or(services);
+    let today = now.timestamp().div_euclid(DAY);
+    let first = today - STRIP_DAYS + 1;
+    let prefixes: Vec<&str> = shown
+        .iter()
+        .map(|service| service.prefix.as_str())
+        .collect();
+    let days = server.database.days(&prefixes, first)?;
+    let rows = shown.iter().map(|service| {
+        let mut marks = vec![State::Unknown; usize::try_from(STRIP_DAYS).unwrap_or(0)];
+        for day in days.get(&service.prefix).into_iter().flatten() {
+            let place = usize::try_from(day.day - first).ok();
+            if let Some(mark) = place.and_then(|place| marks.get_mut(place)) {
+                *mark = if day.is_usable {
+                    State::Good
+                } else {
+                    State::Late
+                };
+            }
+        }
+        vec![
+            html! { a href=(addresses::service(&service.prefix)) { (service.prefix) } },
+            state(service.state, service.word),
+            strip(&marks, today),
+            newest(service.newest_at, now),
+            html! { (service.archives) },
+            bytes(service.size_bytes),
+        ]
+    });
+    let columns = [
+        Column::Name("Service"),
+        Column::Text("State"),
+        Column::Text("Last 30 days"),
+        Column::Text("Newest"),
+        Column::Number("Archives"),
+        Column::Number("Size"),
+    ];
+    let rows: Vec<_> = rows.collect();
+    Ok(html! {
+        (table("Services", &columns, &rows, "No archive is known yet. The first backup makes one."))
+        @if services.len() > shown.len() {
+            p .pages { a href="/hosts" { "All " (services.len()) " hosts" } }
+        }
+    })
+}
+
+/// Writes the age of the newest good archive.
+pub fn newest(time: Option<i64>, now: DateTime<Utc>) -> Markup {
+    match time {
+        Some(time) => ago(time, now),
+        None => html! { "none" },
     }
 }
 
-fn table(all: &[ConfigHealth], now: chrono::DateTime<chrono::Utc>) -> Markup {
-    html! {
-        div .wide tabindex="0" role="region" aria-label="Destinations" {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "State" }
-                        th scope="col" { "Service" }
-                        th scope="col" { "Destination" }
-                        th scope="col" { "Newest archive" }
-                        th scope="col" .number { "Archives" }
-                        th scope="col" .number { "Bytes" }
-                        th scope="col" .number { "Room" }
-                    }
-                }
-                tbody {
-                    @for one in all.iter().flat_map(|one| &one.destinations) {
-                        tr {
-                            td { (state(one.state(now.timestamp()), one.word(now.timestamp()))) }
-                            td { a href={ "/archives?service=" (one.prefix) } { (one.prefix) } }
-                            td { (one.destination) }
-                            td { @match &one.newest {
-                                Some(newest) => (ago(newest.time.timestamp(), now)),
-                                None => "none",
-                            } }
-                            td .number { @match one.archives { Some(count) => (count), None => "-" } }
-                            td .number { @match one.size_bytes { Some(count) => (bytes(count)), None => "-" } }
-                            td .number { @match one.room_bytes { Some(count) => (bytes(count)), None => "-" } }
-                        }
-                    }
-                }
-            }
-        }
+fn table_of_destinations(all: &[ConfigHealth], now: i64) -> Markup {
+    let rows: Vec<_> = all
+        .iter()
+        .flat_map(|one| one.places())
+        .map(|place| {
+            let worst = place.worst(now);
+            let how = worst.map_or(State::Unknown, |worst| worst.state(now));
+            let word = worst.map_or("unknown", |worst| worst.word(now));
+            vec![
+                html! { a href={ "/destinations/" (id_of(place.config, place.name)) } { (place.name) } },
+                state(how, word),
+                html! { (place.services.len()) },
+                html! { (place.archives()) },
+                bytes(place.size_bytes()),
+                html! { @match place.room_bytes() { Some(room) => (bytes(room)), None => "-" } },
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Name("Destination"),
+        Column::Text("State"),
+        Column::Number("Services"),
+        Column::Number("Archives"),
+        Column::Number("Size"),
+        Column::Number("Free"),
+    ];
+    if rows.is_empty() && all.iter().all(|one| one.as_of.is_none()) {
+        return empty("The destinations are being asked.");
     }
+    table(
+        "Destinations",
+        &columns,
+        &rows,
+        "No destination is configured, so nothing leaves this machine.",
+    )
 }

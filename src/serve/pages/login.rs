@@ -58,7 +58,7 @@ pub async fn show() -> Response {
 fn form(fault: Option<&str>, status: StatusCode) -> Response {
     let content = html! {
         div .login .card {
-            h1 { "Log in" }
+            h1 { "Log in" small { "hookshot looks after the archives of this machine" } }
             @if let Some(fault) = fault { p .fault role="alert" { (fault) } }
             form method="post" action="/login" {
                 label for="name" { "Name" }

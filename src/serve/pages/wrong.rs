@@ -6,7 +6,10 @@ use axum::{
 };
 use maud::html;
 
-use crate::serve::{answer::Trouble, parts::plain_page};
+use crate::serve::{
+    answer::Trouble,
+    parts::{actions, link, plain_page, prose},
+};
 
 /// A failure that becomes a page.
 pub struct Wrong(Trouble);
@@ -34,8 +37,9 @@ pub fn page(trouble: Trouble) -> Response {
     let content = html! {
         h1 { (title) }
         p { (trouble.failure.message) "." }
-        @if let Some(hint) = &trouble.failure.hint { p .quiet { (hint) } }
-        p { a href="/" { "To the first page" } }
+        @for fault in &trouble.failure.faults { p { (fault) } }
+        @if let Some(hint) = &trouble.failure.hint { p .quiet { (prose(hint)) } }
+        (actions(&[link("/", "To the first page")]))
     };
     let mut response = plain_page(title, &content);
     *response.status_mut() = trouble.status;

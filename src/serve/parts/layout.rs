@@ -13,8 +13,12 @@ use crate::{
 pub enum Tab {
     /// Everything that is protected, or needs work.
     Home,
+    /// The hosts and their services.
+    Hosts,
     /// The archives.
     Archives,
+    /// The destinations.
+    Destinations,
     /// The runs.
     Runs,
     /// The users, the tokens and the audit trail.
@@ -22,9 +26,11 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [(Tab, &'static str, &'static str); 4] = [
+    const ALL: [(Tab, &'static str, &'static str); 6] = [
         (Tab::Home, "/", "Home"),
+        (Tab::Hosts, "/hosts", "Hosts"),
         (Tab::Archives, "/archives", "Archives"),
+        (Tab::Destinations, "/destinations", "Destinations"),
         (Tab::Runs, "/runs", "Runs"),
         (Tab::Settings, "/settings", "Settings"),
     ];

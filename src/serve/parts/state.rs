@@ -15,16 +15,28 @@ pub enum State {
     Bad,
 }
 
+impl State {
+    /// Returns its class in the style.
+    pub fn class(self) -> &'static str {
+        match self {
+            State::Good => "good",
+            State::Unknown => "none",
+            State::Late => "late",
+            State::Bad => "bad",
+        }
+    }
+}
+
 /// Writes a state with a word of its own.
 pub fn state(state: State, word: &str) -> Markup {
-    let (class, shape) = match state {
-        State::Good => ("good", html! { circle cx="8" cy="8" r="7" {} }),
-        State::Unknown => ("none", html! { rect x="1" y="6" width="14" height="4" {} }),
-        State::Late => ("late", html! { path d="M8 1 15.5 15h-15z" {} }),
-        State::Bad => ("bad", html! { rect x="1" y="1" width="14" height="14" {} }),
+    let shape = match state {
+        State::Good => html! { circle cx="8" cy="8" r="7" {} },
+        State::Unknown => html! { rect x="1" y="6" width="14" height="4" {} },
+        State::Late => html! { path d="M8 1 15.5 15h-15z" {} },
+        State::Bad => html! { rect x="1" y="1" width="14" height="14" {} },
     };
     html! {
-        span .state .(class) {
+        span .state .(state.class()) {
             svg viewBox="0 0 16 16" aria-hidden="true" { (shape) }
             (word)
         }

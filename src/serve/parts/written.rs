@@ -1,4 +1,4 @@
-//! Times and sizes, as pages write them.
+//! Times, sizes and sentences, as pages write them.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -31,4 +31,28 @@ fn exact(seconds: i64) -> String {
 /// Writes a size.
 pub fn bytes(count: u64) -> Markup {
     html! { data value=(count) title={ (count) " bytes" } { (size(count)) } }
+}
+
+/// Writes a sentence of a verb, in which what stands between backticks is a command.
+pub fn prose(text: &str) -> Markup {
+    let pieces = text.split('`').enumerate();
+    // A backtick without its second one is a character.
+    let is_paired = text.matches('`').count() % 2 == 0;
+    html! {
+        @if is_paired {
+            @for (place, piece) in pieces { @if place % 2 == 1 { code { (piece) } } @else { (piece) } }
+        } @else { (text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_in_a_sentence_is_code_and_nothing_in_it_is_markup() {
+        let written = |text: &str| prose(text).into_string();
+        assert_eq!(written("see `a <b>`."), "see <code>a &lt;b&gt;</code>.");
+        assert_eq!(written("it`s <i>"), "it`s &lt;i&gt;");
+    }
 }
