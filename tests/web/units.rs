@@ -95,6 +95,20 @@ fn the_units_start_what_the_program_understands() {
         let words = line.expect("a command").split(' ').skip(1);
         understands(&words.collect::<Vec<_>>());
     }
+    // The first account, as the comments tell to make it.
+    for file in [
+        "systemd-timer/hookshot-serve.service",
+        "examples/container/serve.yaml",
+    ] {
+        let text = text(file);
+        let line = text.lines().find(|line| line.contains(" user add "));
+        let words = line.expect(file).split_whitespace();
+        understands(
+            &words
+                .skip_while(|word| *word != "serve")
+                .collect::<Vec<_>>(),
+        );
+    }
     let users = text("systemd-timer/hookshot-serve.conf");
     assert!(
         users
