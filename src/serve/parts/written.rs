@@ -37,7 +37,7 @@ pub fn bytes(count: u64) -> Markup {
 pub fn prose(text: &str) -> Markup {
     let pieces = text.split('`').enumerate();
     // A backtick without its second one is a character.
-    let is_paired = text.matches('`').count() % 2 == 0;
+    let is_paired = text.matches('`').count().is_multiple_of(2);
     html! {
         @if is_paired {
             @for (place, piece) in pieces { @if place % 2 == 1 { code { (piece) } } @else { (piece) } }
