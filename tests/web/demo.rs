@@ -17,13 +17,15 @@ use crate::{client::Client, site::cookie};
 /// The time within which the pages are there. It is 20 s on a machine that does nothing else.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-struct Demo {
+/// The demo at work, until this value goes.
+pub struct Demo {
     child: Child,
-    report: Value,
+    /// Its report: its address, its user and more.
+    pub report: Value,
 }
 
 impl Demo {
-    fn start(machine: &Machine) -> Demo {
+    pub fn start(machine: &Machine) -> Demo {
         let mut command = machine.command();
         command.args(["demo", "--serve", "--json"]);
         command.stdin(Stdio::null()).stderr(Stdio::null());
@@ -38,7 +40,7 @@ impl Demo {
         demo
     }
 
-    fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         let url = self.report["url"].as_str().expect("a URL");
         let address = url.strip_prefix("http://").expect("a scheme");
         address.parse().expect("an address")

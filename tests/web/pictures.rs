@@ -1,10 +1,11 @@
-//! The pictures of the documents, made anew by `HOOKSHOT_WRITE_DOCS=1`.
+//! The pictures of the documents: the demo in a real browser, made anew by `HOOKSHOT_WRITE_DOCS=1`.
 
 use std::{env, fs, path::Path};
 
+use support::Machine;
+
 use crate::{
-    site::Site,
-    stories::{log_in, open},
+    demo::Demo,
     webdriver::{Browser, Scheme},
 };
 
@@ -19,22 +20,31 @@ fn pictures_of_the_documents_are_written_on_request() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let site = Site::new();
-    site.machine.run(&["export"]).exits(0);
-    let serving = site.start(&[]);
-    let token = site.token("pictures", "viewer", &[]);
-    let id = serving.snapshots(&serving.program(&token))[0]["id"].clone();
-    let id = id.as_str().expect("an id");
-    log_in(&browser, &serving, "anna");
-    browser
-        .until("return document.querySelector('h1').innerText.includes('Everything is protected')");
+    let machine = Machine::empty();
+    let demo = Demo::start(&machine);
+    let at = |path: &str| format!("http://{}{path}", demo.address());
+    let word = |key: &str| demo.report[key].as_str().expect("a word").to_owned();
+    browser.open(&at("/login"));
+    browser.fill("#name", &word("user"));
+    browser.fill("#password", &word("password"));
+    browser.click("button[type=submit]");
+    browser.until("return document.querySelectorAll('.strip .good').length > 0");
+    let link = |selector: &str| {
+        let link = browser.script(&format!(
+            "return document.querySelector('{selector}').pathname"
+        ));
+        link.as_str().expect("a link").to_owned()
+    };
+    let service = link("td.name a[href^=\"/services/\"]");
+    browser.open(&at(&service));
+    let archive = link("td.name a[href^=\"/archives/\"]");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
     fs::create_dir_all(&folder).expect("a folder");
-    for (name, path) in [("home", "/"), ("archive", &format!("/archives/{id}"))] {
+    for (name, path) in [("home", "/"), ("service", &service), ("archive", &archive)] {
         for (scheme, word) in [(Scheme::Light, "light"), (Scheme::Dark, "dark")] {
             browser.look(scheme, 1000);
-            open(&browser, &serving, path);
-            let picture = browser.picture(1000, 700);
+            browser.open(&at(path));
+            let picture = browser.picture(1000, 760);
             assert!(picture.len() < LARGEST, "{name}: {} bytes", picture.len());
             fs::write(folder.join(format!("{name}-{word}.png")), picture).expect("written");
         }

@@ -85,14 +85,18 @@ fn an_entry_is_browsed_and_downloaded_with_equal_bytes() {
         &format!("/archives/{}", id.as_str().expect("an id")),
     );
     for folder in ["data/", "deep/", "er/"] {
-        let path = format!(
+        // A click does not wait for the page that it leads to.
+        browser.until(&format!(
             "const links = [...document.querySelectorAll('td.name a')]; \
-             const link = links.find(link => link.innerText == '{folder}'); link.id = 'go'; return true"
-        );
-        browser.script(&path);
+             const link = links.find(link => link.innerText == '{folder}'); \
+             if (link) link.id = 'go'; return link !== undefined"
+        ));
         browser.click("#go");
     }
     let entry = "[aria-label=Entries] td.name";
+    browser.until(
+        "return document.querySelector('[aria-label=Entries] td.name')?.innerText == 'a b&c.bin'",
+    );
     assert_eq!(browser.text(entry), "a b&c.bin");
     assert_eq!(browser.download(&format!("{entry} a")), content);
     // A viewer sees the same, and nothing to click.
