@@ -21,7 +21,9 @@ pub struct Service {
     pub state: State,
     /// The state in a word.
     pub word: &'static str,
-    /// The time of the newest good archive, in Unix seconds.
+    /// The destination in that state, and the time of the newest good archive there, in Unix seconds.
+    pub worst: Option<(String, Option<i64>)>,
+    /// The time of the newest good archive at any destination, in Unix seconds.
     pub newest_at: Option<i64>,
     /// The age from which that is stale, in seconds: the smallest of its destinations.
     pub max_age_seconds: Option<i64>,
@@ -42,6 +44,7 @@ impl Service {
             config: config.to_owned(),
             state: State::Unknown,
             word: "not watched",
+            worst: None,
             newest_at: None,
             max_age_seconds: None,
             archives: 0,
@@ -63,10 +66,11 @@ pub fn services(server: &Server, all: &[ConfigHealth]) -> Result<Vec<Service>> {
                 .entry(key)
                 .or_insert_with(|| Service::new(&one.config, &place.prefix));
             let state = place.state(now);
+            let newest = place.newest.as_ref().map(|one| one.time.timestamp());
             if service.destinations.is_empty() || state > service.state {
+                service.worst = Some((place.destination.clone(), newest));
                 (service.state, service.word) = (state, place.word(now));
             }
-            let newest = place.newest.as_ref().map(|one| one.time.timestamp());
             service.newest_at = service.newest_at.max(newest);
             let ages = [service.max_age_seconds, place.max_age_seconds];
             service.max_age_seconds = ages.into_iter().flatten().min();

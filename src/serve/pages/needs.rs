@@ -43,9 +43,16 @@ fn ailment(service: &Service, now: DateTime<Utc>) -> Markup {
         p {
             (state(service.state, service.word)) " "
             strong { a href=(addresses::service(&service.prefix)) { (service.prefix) } }
-            @match service.newest_at {
-                Some(time) => span .quiet { ", newest good archive " (ago(time, now)) },
-                None => span .quiet { ", not protected: no good archive is known" },
+            @if service.newest_at.is_none() {
+                span .quiet { ", not protected: no good archive is known" }
+            } @else if let Some((destination, newest)) = &service.worst {
+                span .quiet {
+                    " at " (destination) ", "
+                    @match newest {
+                        Some(time) => { "newest good archive there " (ago(*time, now)) }
+                        None => "no good archive there",
+                    }
+                }
             }
         }
         @for (destination, _, detail) in places {
