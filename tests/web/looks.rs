@@ -61,7 +61,7 @@ fn every_page_can_be_read_by_everybody_and_leaves_the_console_empty() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let site = Site::new();
+    let site = Site::with_admin();
     let long = format!("{}/{}", "long-name".repeat(10), "longer_name".repeat(15));
     std::fs::create_dir_all(site.machine.path("srv/data").join(&long)).expect("folders");
     std::fs::write(site.machine.path("srv/data").join(long).join("x"), "x").expect("written");

@@ -72,11 +72,15 @@ impl Browser {
         let body = json!({"capabilities": {"alwaysMatch": wanted}});
         let begun = call(program.address(), "POST", "/session", &body);
         let session = begun["sessionId"].as_str().expect("a session").to_owned();
-        Some(Browser {
+        let browser = Browser {
             program,
             session,
             folder,
-        })
+        };
+        // A click does not wait for the page that it leads to; whatever looks for an element of it does.
+        let milliseconds = u64::try_from(PATIENCE.as_millis()).expect("small");
+        browser.ask("POST", "/timeouts", &json!({ "implicit": milliseconds }));
+        Some(browser)
     }
 
     #[track_caller]
