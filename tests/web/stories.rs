@@ -222,7 +222,11 @@ fn pages_and_forms_work_without_scripts() {
     browser.fill("#name", "olga");
     browser.fill("#password", PASSWORD);
     browser.click("button[type=submit]");
-    assert!(browser.text(".sentence").contains("Everything is protected"));
+    assert!(
+        browser
+            .text(".sentence")
+            .contains("Everything is protected")
+    );
     open(&browser, &serving, "/archives?service=nothing-like-it");
     browser.click("button[type=submit]:not(.logout button)");
     browser.click("td.name a");
