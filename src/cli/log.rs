@@ -108,6 +108,10 @@ where
         }
         let mut line = Line::default();
         event.record(&mut line);
+        // The sentence about progress has all of its numbers.
+        if matches!(event.metadata().target(), screen::ASKED | screen::PROGRESS) {
+            line.fields.clear();
+        }
         writeln!(
             writer,
             "{}{}",

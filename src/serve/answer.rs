@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -126,7 +126,14 @@ impl IntoResponse for Trouble {
             hint: failure.hint.as_deref(),
             faults: &failure.faults,
         };
-        (self.status, Json(ErrorAnswer { error: told })).into_response()
+        let mut response = (self.status, Json(ErrorAnswer { error: told })).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }
 

@@ -9,12 +9,17 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 
+use tracing::warn;
+
 pub use super::identity::Person;
-use super::{Server, answer::Trouble, pages::wrong, role::Role};
+use super::{Server, answer::Trouble, database::Deed, pages::wrong, role::Role};
 
 /// The cookie of a session. Browsers accept the first name from this host alone, and over TLS alone (RFC 6265bis, 4.1.3).
 const SECURE_COOKIE: &str = "__Host-hookshot";
 const PLAIN_COOKIE: &str = "hookshot";
+
+/// The most characters of the target of a refusal in the audit trail.
+const MOST_TARGET: usize = 200;
 
 /// A person that sees everything but the content of archives.
 pub struct Viewer(pub Person);
@@ -57,7 +62,7 @@ fn is_api(parts: &Parts) -> bool {
 )]
 fn require(parts: &Parts, server: &Server, role: Role) -> Result<Person, Response> {
     let person = match is_api(parts) {
-        true => by_token(parts, server),
+        true => by_token(&parts.headers, address(parts, server), server),
         false => by_session(parts, server),
     };
     let person = person.map_err(|error| Trouble::from(error).into_response())?;
@@ -74,6 +79,9 @@ fn require(parts: &Parts, server: &Server, role: Role) -> Result<Person, Respons
         "this needs the role {role}, and {} is {}",
         person.name, person.role
     );
+    if !parts.method.is_safe() {
+        record_refusal(parts, server, &person);
+    }
     let trouble = Trouble::forbidden(message);
     Err(match is_api(parts) {
         true => trouble.into_response(),
@@ -81,8 +89,30 @@ fn require(parts: &Parts, server: &Server, role: Role) -> Result<Person, Respons
     })
 }
 
-fn by_token(parts: &Parts, server: &Server) -> anyhow::Result<Option<Person>> {
-    let mut values = parts.headers.get_all(header::AUTHORIZATION).into_iter();
+/// Records that a person may not do what it asked for.
+fn record_refusal(parts: &Parts, server: &Server, person: &Person) {
+    let original = parts.extensions.get::<OriginalUri>();
+    let uri = original.map_or(&parts.uri, |original| &original.0);
+    let target: String = uri.path().chars().take(MOST_TARGET).collect();
+    let deed = Deed {
+        actor: &person.name,
+        address: &person.address.to_string(),
+        action: parts.method.as_str(),
+        target: &target,
+        outcome: "forbidden",
+    };
+    if let Err(error) = server.database.record(deed, server.now()) {
+        warn!("Cannot record a refusal: {error:#}");
+    }
+}
+
+/// Returns the program whose token these headers have.
+pub fn by_token(
+    headers: &HeaderMap,
+    address: IpAddr,
+    server: &Server,
+) -> anyhow::Result<Option<Person>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Ok(None);
     };
@@ -97,7 +127,7 @@ fn by_token(parts: &Parts, server: &Server) -> anyhow::Result<Option<Person>> {
     Ok(token.map(|token| Person {
         name: token.name,
         role: token.role,
-        address: address(parts, server),
+        address,
         prefixes: token.hosts,
         session: None,
     }))

@@ -8,7 +8,11 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{
-    database::Database, origin::Origin, password::Checks, program::Program, runs::Runs,
+    database::{Database, id_of},
+    origin::Origin,
+    password::Checks,
+    program::Program,
+    runs::Runs,
     tries::Tries,
 };
 
@@ -42,6 +46,13 @@ impl Server {
     /// Returns the time.
     pub fn now(&self) -> DateTime<Utc> {
         (self.clock)()
+    }
+
+    /// Returns the configuration of this identifier.
+    pub fn config_of(&self, id: &str) -> Option<&Path> {
+        let mut configs = self.configs.iter();
+        let config = configs.find(|config| id_of(&config.display().to_string(), "") == id);
+        config.map(PathBuf::as_path)
     }
 
     /// Returns the configuration of this name, if it is one of ours.

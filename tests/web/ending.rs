@@ -132,7 +132,7 @@ fn on_a_full_disk_a_login_says_so_and_reading_goes_on() {
 }
 
 /// Writes until nothing more fits.
-fn fill(path: &std::path::Path) {
+pub fn fill(path: &std::path::Path) {
     use std::io::Write as _;
     let mut file = fs::File::create(path).expect("a file");
     for size in [4096, 1] {

@@ -23,6 +23,14 @@ pub fn pages(site: &Site, serving: &Serving) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    let operator = serving.program(&site.token("verifier", "operator", &[]));
+    let verify = format!("{API}/snapshots/{archive}/verify");
+    let run = operator.send("POST", &verify, "").is(202).json();
+    let run = run["id"].as_str().expect("an id");
+    serving.until(&program, &format!("{API}/runs/{run}"), |answer| {
+        answer.json()["state"] == "done"
+    });
+    pages.push(format!("/runs/{run}"));
     pages.extend([
         "/services/x".to_owned(),
         format!("/archives/{archive}"),

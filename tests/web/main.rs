@@ -20,6 +20,7 @@ mod looks;
 mod paths;
 mod pictures;
 mod rights;
+mod runs;
 mod sessions;
 mod site;
 mod slow;

@@ -17,18 +17,45 @@ const PAGES: [(&str, &str); 5] = [
     ("/settings", "admin"),
 ];
 
-/// Returns the routes of programs, each with the least role that reads it, as the server describes them.
-fn described(serving: &Serving, token: &str) -> Vec<(String, String)> {
+/// The forms of pages, each with the least role that may send it.
+const FORMS: [(&str, &str); 4] = [
+    ("/archives/{id}/verify", "operator"),
+    ("/archives/{id}/drill", "operator"),
+    ("/archives/{id}/mark", "operator"),
+    ("/runs/{id}/cancel", "operator"),
+];
+
+/// The routes that change something: a body that is fine, and the answers to those that may.
+const CHANGES: [(&str, &str, &str, &[u16]); 7] = [
+    ("post", "/configurations/{id}/backup", "{}", &[404]),
+    ("post", "/destinations/{id}/check", "{}", &[202, 409]),
+    ("post", "/snapshots/{id}/verify", "{}", &[202, 409]),
+    ("post", "/snapshots/{id}/drill", "{}", &[202, 409]),
+    (
+        "put",
+        "/snapshots/{id}/mark",
+        "{\"reason\": \"a test\"}",
+        &[200, 409],
+    ),
+    ("delete", "/snapshots/{id}/mark", "", &[200, 409]),
+    ("delete", "/runs/{id}", "", &[404]),
+];
+
+/// A route of programs: method, path, and the least role.
+type Route = (String, String, String);
+
+/// Returns the routes of programs, as the server describes them.
+fn described(serving: &Serving, token: &str) -> Vec<Route> {
     let answer = serving.program(token).get(&format!("{API}/openapi.json"));
     let document = answer.is(200).json();
     let paths = document["paths"].as_object().expect("paths");
-    let routes = paths.iter().map(|(path, methods)| {
+    let routes = paths.iter().flat_map(|(path, methods)| {
         let methods = methods.as_object().expect("methods");
-        // A route that changes something needs rows of its own here.
-        assert!(methods.keys().eq(["get"]), "{path}: {methods:?}");
-        let role = methods["get"]["security"][0]["token"][0].as_str();
-        let role = role.unwrap_or_else(|| panic!("{path} has no role"));
-        (path.clone(), role.to_owned())
+        methods.iter().map(move |(method, operation)| {
+            let role = operation["security"][0]["token"][0].as_str();
+            let role = role.unwrap_or_else(|| panic!("{path} has no role"));
+            (method.clone(), path.clone(), role.to_owned())
+        })
     });
     routes.collect()
 }
@@ -105,7 +132,11 @@ fn every_route_of_programs_is_for_its_role_and_those_above() {
         false => at(route, &id),
     };
     assert!(routes.len() >= 16, "{routes:?}");
-    for (route, least) in &routes {
+    let readable = || {
+        let read = routes.iter().filter(|(method, ..)| method == "get");
+        read.map(|(_, route, least)| (route, least))
+    };
+    for (route, least) in readable() {
         let path = at(route);
         let mut strangers = vec![serving.stranger()];
         strangers.extend(sessions.clone());
@@ -129,6 +160,11 @@ fn every_route_of_programs_is_for_its_role_and_those_above() {
             let told = answer.text();
             assert!(statuses.contains(&answer.status), "{path} {role}: {told}");
             for method in ["POST", "PUT", "PATCH", "DELETE"] {
+                let is_route =
+                    |(one, path, _): &Route| one.eq_ignore_ascii_case(method) && path == route;
+                if routes.iter().any(is_route) {
+                    continue;
+                }
                 let answer = program
                     .with("X-HTTP-Method-Override: GET")
                     .send(method, &path, "");
@@ -147,7 +183,7 @@ fn every_route_of_programs_is_for_its_role_and_those_above() {
         assert!(seen.contains("x-2"), "{route}: {seen}");
         assert!(!hidden.contains("x-2"), "{route}: {hidden}");
     }
-    for (route, _) in &routes {
+    for (route, _) in readable() {
         let answer = serving.program(&other).get(&at(route));
         let statuses: &[u16] = match route.contains("/snapshots/{") {
             true => &[404],
@@ -159,6 +195,80 @@ fn every_route_of_programs_is_for_its_role_and_those_above() {
             answer.text()
         );
         assert!(!answer.text().contains("x-2"), "{route}: {}", answer.text());
+    }
+}
+
+#[test]
+fn every_change_is_for_its_role_and_those_above() {
+    let site = Site::new();
+    let tokens = ROLES.map(|(role, _)| (role, site.token(role, role, &[])));
+    let other = site.token("other", "admin", &["--hosts", "y,xx"]);
+    let serving = site.start(&[]);
+    let id = first_id(&serving, &serving.program(&tokens[0].1));
+    let answer = (serving.program(&tokens[0].1)).get(&format!("{API}/destinations"));
+    let destination = answer.is(200).json()["destinations"][0]["id"].clone();
+    let destination = destination.as_str().expect("an id").to_owned();
+    let routes = described(&serving, &tokens[0].1);
+    let changes = || routes.iter().filter(|(method, ..)| method != "get");
+    let all = "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM users), (SELECT count(*) FROM tokens)";
+    for (method, route, least) in changes() {
+        let short = route.strip_prefix(API).expect("a route");
+        let row = CHANGES
+            .iter()
+            .find(|(one, path, ..)| one == method && *path == short);
+        let (_, _, body, statuses) = row.unwrap_or_else(|| panic!("{method} {route} has no row"));
+        let path = match route.contains("/destinations/{") {
+            true => at(route, &destination),
+            false => at(route, &id),
+        };
+        let ask = |client: &Client| {
+            let client = client.with("Content-Type: application/json");
+            client.send(&method.to_uppercase(), &path, body)
+        };
+        let before = site.rows(all);
+        for stranger in [serving.stranger(), serving.login("anna")] {
+            let answer = ask(&stranger).is(401);
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{path}");
+        }
+        let answer = ask(&serving.program(&other));
+        assert!(
+            [403, 404].contains(&answer.status),
+            "{path}: {}",
+            answer.text()
+        );
+        for (role, token) in tokens.iter().filter(|(role, _)| rank(role) < rank(least)) {
+            let answer = ask(&serving.program(token));
+            assert_eq!(answer.status, 403, "{method} {path} {role}");
+            let (actor, _, _, outcome) = site.audit().pop().expect("a record");
+            assert_eq!(
+                (actor.as_str(), outcome.as_str()),
+                (*role, "forbidden"),
+                "{path}"
+            );
+        }
+        assert_eq!(site.rows(all), before, "{method} {path}");
+        for (role, token) in tokens.iter().filter(|(role, _)| rank(role) >= rank(least)) {
+            let answer = ask(&serving.program(token));
+            let told = answer.text();
+            assert!(
+                statuses.contains(&answer.status),
+                "{method} {path} {role}: {told}"
+            );
+        }
+    }
+    for (form, least) in FORMS {
+        let path = at(form, &id);
+        serving.stranger().send("POST", &path, "").is(403);
+        let answer = serving.stranger().post(&path, "").is(303);
+        assert_eq!(answer.header("location"), "/login", "{path}");
+        for (role, name) in ROLES {
+            let person = serving.login(name);
+            // Without the word of the browser that it is our page, the form is nothing.
+            person.send("POST", &path, "").is(403);
+            if rank(role) < rank(least) {
+                person.post(&path, "").is(403);
+            }
+        }
     }
 }
 

@@ -29,6 +29,8 @@ use super::{
 
 /// The target of log lines that a quiet run shows, too.
 pub const ASKED: &str = "hookshot::asked";
+/// The target of the other lines about progress. In JSON, both have the numbers, too.
+pub const PROGRESS: &str = "hookshot::progress";
 
 /// The time between two lines about long work in a log.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -39,6 +41,22 @@ const IDLE_FRAME_MS: u16 = 1000;
 const USUAL_COLUMNS: usize = 80;
 /// The stack of the thread that answers and redraws.
 const STACK_BYTES: usize = 512 << 10;
+
+/// Logs a line about work, with its numbers as fields.
+macro_rules! tell {
+    ($target:expr, $work:expr) => {
+        info!(
+            target: $target,
+            stage = $work.what,
+            bytes = $work.done,
+            total_bytes = $work.total,
+            files = $work.files,
+            total_files = $work.all_files,
+            "{}",
+            $work.sentence()
+        )
+    };
+}
 
 /// The screen of this run: standard error, with the line in which progress is shown.
 pub struct Screen {
@@ -215,10 +233,10 @@ impl Screen {
             }
             ProgressDisplay::Lines if state.said.elapsed() >= PERIOD => {
                 state.said = Instant::now();
-                let sentence = state.work().sentence();
+                let work = state.work();
                 // The writer of log lines locks the state as well.
                 drop(state);
-                info!("{sentence}");
+                tell!(PROGRESS, work);
             }
             _ => {}
         }
@@ -246,8 +264,8 @@ impl Screen {
                 Err(_) => return,
                 Ok(_) => match asked.read(&mut buffer) {
                     Ok(1..) => {
-                        let sentence = self.state().work().sentence();
-                        info!(target: ASKED, "{sentence}");
+                        let work = self.state().work();
+                        tell!(ASKED, work);
                     }
                     _ => return,
                 },

@@ -102,7 +102,7 @@ pub async fn retention(
 }
 
 /// Returns configuration and name of the destination of this identifier.
-fn place(server: &Server, id: &str) -> Result<Option<(String, String)>, Trouble> {
+pub fn place(server: &Server, id: &str) -> Result<Option<(String, String)>, Trouble> {
     for one in health(server)? {
         for service in one.destinations {
             if id_of(&one.config, &service.destination) == id {

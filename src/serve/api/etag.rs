@@ -35,10 +35,10 @@ pub async fn etag(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(bytes))
 }
 
-/// Returns true if all of the answer is in memory already. Downloads are not.
+/// Returns true if all of the answer is in memory already. Downloads and events are not.
 fn is_whole(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind != "application/octet-stream")
+    kind.is_some_and(|kind| kind != "application/octet-stream" && kind != "text/event-stream")
 }
 
 /// Returns true if a program says that it has the answer of this tag.

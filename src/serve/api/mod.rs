@@ -1,13 +1,17 @@
 //! The routes for programs. Each answers what a verb prints with `--json`; one without a description does not compile.
 
 mod access;
+mod acts;
 mod audit;
+mod body;
+mod configurations;
 mod content;
 mod describe;
 mod destinations;
 mod diff;
 mod entries;
-mod etag;
+pub mod etag;
+mod events;
 mod health;
 mod metrics;
 mod runs;
@@ -22,6 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
     content::download,
+    destinations::place,
     snapshots::{readable, seen},
 };
 use super::Server;
@@ -51,14 +56,22 @@ fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(metrics::metrics))
         .routes(routes!(destinations::destinations))
         .routes(routes!(destinations::retention))
+        .routes(routes!(acts::check))
+        .routes(routes!(configurations::configurations))
+        .routes(routes!(configurations::backup))
         .routes(routes!(snapshots::snapshots))
         .routes(routes!(snapshots::snapshot))
+        .routes(routes!(acts::verify))
+        .routes(routes!(acts::drill))
+        .routes(routes!(acts::keep, acts::release))
         .routes(routes!(entries::entries))
         .routes(routes!(content::content))
         .routes(routes!(diff::diff_here))
         .routes(routes!(diff::diff))
         .routes(routes!(runs::runs))
-        .routes(routes!(runs::run))
+        .routes(routes!(runs::run, runs::cancel))
+        .routes(routes!(runs::log))
+        .routes(routes!(events::events))
         .routes(routes!(audit::audit))
         .routes(routes!(access::users))
         .routes(routes!(access::tokens));

@@ -17,7 +17,8 @@ function isInUse(part) {
 
 async function refresh(part) {
   const path = part.dataset.refresh;
-  if (document.hidden || isInUse(part)) return;
+  // What is over changes no more.
+  if (document.hidden || isInUse(part) || part.querySelector("[data-over]")) return;
   const headers = { "X-Part": "1" };
   if (etags.has(path)) headers["If-None-Match"] = etags.get(path);
   try {

@@ -18,7 +18,7 @@ pub use self::{
     archives::{Archive, ArchiveFilter, Copy, ID_DIGITS, Look, SeenArchive, id_of},
     audit::{AuditRecord, Deed},
     file::Database,
-    runs::{Beginning, KEY_SECONDS, Key, RunState, ServeRun},
+    runs::{Beginning, End, Key, RunState, ServeRun},
     services::{ServiceCount, Sized},
     tokens::Token,
     users::User,

@@ -17,7 +17,7 @@ const MOST_RUNS: u32 = 10_000;
 /// The runs at once of a configuration.
 const MOST_AT_ONCE: usize = 4;
 /// The time for which a key is remembered, in seconds.
-pub const KEY_SECONDS: i64 = 24 * 3600;
+const KEY_SECONDS: i64 = 24 * 3600;
 
 /// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -71,8 +71,27 @@ pub struct ServeRun {
     pub cancelled_by: Option<String>,
     /// Its progress.
     pub state: RunState,
-    /// Its report in JSON.
+    /// The run of a job that it is, in the history.
+    pub job_run: Option<String>,
+    /// The archive that it made.
+    pub archive: Option<String>,
+    /// The failure in words.
+    pub message: Option<String>,
+    /// Its report in JSON; lists of runs leave it out.
     pub report: Option<Value>,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, Default)]
+pub struct End<'a> {
+    /// Its exit code, if anything tells it.
+    pub exit_code: Option<u8>,
+    /// The failure in words.
+    pub message: Option<String>,
+    /// Its report.
+    pub report: Option<&'a Value>,
+    /// Its last messages.
+    pub log: &'a str,
 }
 
 /// A name that a program gives a request, so that it may repeat it: `Idempotency-Key`.
@@ -100,6 +119,31 @@ pub enum Beginning {
 }
 
 impl ServeRun {
+    /// Describes a run that begins: of a configuration, a verb, and the object of its work.
+    pub fn begun(
+        id: &str,
+        (config, verb, target): (&str, &str, &str),
+        actor: &str,
+        begun_at: i64,
+    ) -> ServeRun {
+        ServeRun {
+            id: id.to_owned(),
+            config: config.to_owned(),
+            verb: verb.to_owned(),
+            target: target.to_owned(),
+            actor: actor.to_owned(),
+            begun_at,
+            ended_at: None,
+            exit_code: None,
+            cancelled_by: None,
+            state: RunState::Running,
+            job_run: None,
+            archive: None,
+            message: None,
+            report: None,
+        }
+    }
+
     fn of(row: &Row<'_>) -> rusqlite::Result<ServeRun> {
         let ended_at: Option<i64> = row.get("ended_at")?;
         let exit_code: Option<u8> = row.get("exit_code")?;
@@ -123,6 +167,9 @@ impl ServeRun {
             exit_code,
             cancelled_by: row.get("cancelled_by")?,
             state,
+            job_run: row.get("job_run")?,
+            archive: row.get("archive")?,
+            message: row.get("message")?,
             report: report.and_then(|report| serde_json::from_str(&report).ok()),
         })
     }
@@ -162,19 +209,24 @@ impl Database {
     }
 
     /// Notes how a run ended. One that has ended stays as it is.
-    pub fn end_run(
-        &self,
-        id: &str,
-        (exit_code, report): (Option<u8>, Option<&Value>),
-        log: &str,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let report = report.map(serde_json::to_string).transpose()?;
+    pub fn end_run(&self, id: &str, end: &End<'_>, now: DateTime<Utc>) -> Result<()> {
+        let report = end.report.map(serde_json::to_string).transpose()?;
+        let told = |key: &str| end.report.and_then(|report| report[key].as_str());
+        let (job_run, archive) = (told("run_id"), told("archive"));
         self.change(|transaction| {
             transaction.execute(
-                "UPDATE runs SET ended_at = ?2, exit_code = ?3, answer = ?4, log = ?5 \
-                 WHERE id = ?1 AND ended_at IS NULL",
-                params![id, now.timestamp(), exit_code, report, log],
+                "UPDATE runs SET ended_at = ?2, exit_code = ?3, answer = ?4, log = ?5, job_run = ?6, archive = ?7, \
+                 message = ?8 WHERE id = ?1 AND ended_at IS NULL",
+                params![
+                    id,
+                    now.timestamp(),
+                    end.exit_code,
+                    report,
+                    end.log,
+                    job_run,
+                    archive,
+                    end.message
+                ],
             )?;
             Ok(())
         })
@@ -204,12 +256,26 @@ impl Database {
         })
     }
 
-    /// Returns runs, the newest first: at most `count`.
+    /// Returns runs without their reports, the newest first: at most `count`.
     pub fn runs(&self, count: u32) -> Result<Vec<ServeRun>> {
         self.read(|connection| {
-            let mut query = connection
-                .prepare_cached("SELECT * FROM runs ORDER BY begun_at DESC, id DESC LIMIT ?1")?;
+            let mut query = connection.prepare_cached(
+                "SELECT id, config, verb, target, actor, begun_at, ended_at, exit_code, cancelled_by, job_run, archive, \
+                 message, NULL AS answer FROM runs ORDER BY begun_at DESC, id DESC LIMIT ?1",
+            )?;
             query.query_map([count], ServeRun::of)?.collect()
+        })
+    }
+
+    /// Returns the last run of a verb on an object that ended with a report.
+    pub fn last_run(&self, config: &str, verb: &str, target: &str) -> Result<Option<ServeRun>> {
+        self.read(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT * FROM runs WHERE config = ?1 AND verb = ?2 AND target = ?3 AND answer IS NOT NULL \
+                 ORDER BY begun_at DESC, id DESC LIMIT 1",
+            )?;
+            let row = query.query_row([config, verb, target], ServeRun::of);
+            row.optional()
         })
     }
 
@@ -274,18 +340,14 @@ mod tests {
     };
 
     fn run(id: &str, target: &str) -> ServeRun {
-        ServeRun {
-            id: id.to_owned(),
-            config: "c".to_owned(),
-            verb: "check".to_owned(),
-            target: target.to_owned(),
-            actor: "anna".to_owned(),
-            begun_at: 5,
-            ended_at: None,
-            exit_code: None,
-            cancelled_by: None,
-            state: RunState::Running,
-            report: None,
+        ServeRun::begun(id, ("c", "check", target), "anna", 5)
+    }
+
+    fn end(exit_code: Option<u8>, log: &str) -> End<'_> {
+        End {
+            exit_code,
+            log,
+            ..End::default()
         }
     }
 
@@ -316,11 +378,11 @@ mod tests {
         assert_eq!(begin("4", "d", None, 5), Beginning::Begun);
         assert_eq!(begin("5", "e", None, 5), Beginning::Many);
         database
-            .end_run("1", (Some(0), None), "log", start)
+            .end_run("1", &end(Some(0), "log"), start)
             .expect("ended");
         // A later word changes nothing.
         database
-            .end_run("1", (Some(1), None), "", start)
+            .end_run("1", &end(Some(1), ""), start)
             .expect("ended");
         let (ended, log) = database.run("1").expect("read").expect("there");
         assert_eq!((ended.state, log.as_str()), (RunState::Done, "log"));
@@ -331,34 +393,40 @@ mod tests {
         );
         // Those that did not begin left no record.
         assert_eq!(database.audit(None, 99).expect("read").len(), 5);
+        let report = serde_json::json!({"archive": "a"});
+        let reported = End {
+            report: Some(&report),
+            ..end(Some(0), "")
+        };
+        database.end_run("6", &reported, start).expect("ended");
+        let last = |target: &str| database.last_run("c", "check", target).expect("read");
+        let found = last("a").expect("a run");
+        assert_eq!(
+            (found.id.as_str(), found.archive.as_deref()),
+            ("6", Some("a"))
+        );
+        assert_eq!(last("b"), None);
+        assert_eq!(begin("7", "f", None, 5), Beginning::Begun);
+        database
+            .end_run("2", &end(Some(0), ""), start)
+            .expect("ended");
         for (code, state) in [
             (None, RunState::Lost),
             (Some(143), RunState::Cancelled),
             (Some(13), RunState::Failed),
         ] {
             let id = state.name();
-            assert_eq!(begin(id, id, None, 9), Beginning::Many);
-            database
-                .end_run("2", (Some(0), None), "", start)
-                .expect("ended");
             assert_eq!(begin(id, id, None, 9), Beginning::Begun);
+            assert_eq!(begin("8", "8", None, 9), Beginning::Many);
             assert!(database.cancel_run(id, DEED, start).expect("asked"));
-            database
-                .end_run(id, (code, None), "", start)
-                .expect("ended");
+            database.end_run(id, &end(code, ""), start).expect("ended");
             assert!(!database.cancel_run(id, DEED, start).expect("asked"));
+            let (run, _) = database.run(id).expect("read").expect("there");
             assert_eq!(
-                database.run(id).expect("read").expect("there").0.state,
-                state
-            );
-            assert_eq!(begin(&format!("{id}2"), id, None, 9), Beginning::Begun);
-            database
-                .end_run(&format!("{id}2"), (Some(0), None), "", start)
-                .expect("ended");
-            assert_eq!(
-                begin(&format!("{id}3"), &format!("{id}3"), None, 9),
-                Beginning::Begun
+                (run.state, run.cancelled_by.as_deref()),
+                (state, Some("anna"))
             );
         }
+        assert_eq!(database.running().expect("read").len(), 3);
     }
 }

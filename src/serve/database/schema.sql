@@ -73,6 +73,9 @@ CREATE TABLE runs (
     ended_at INTEGER,
     exit_code INTEGER,
     cancelled_by TEXT,
+    job_run TEXT,
+    archive TEXT,
+    message TEXT,
     answer TEXT,
     log TEXT NOT NULL DEFAULT ''
 ) STRICT;

@@ -146,7 +146,16 @@ fn buttons(archive: &Archive, person: &Person) -> Markup {
                         label for="reason" { "Reason" }
                         input #reason name="reason" maxlength="200" required;
                     }
+                    div {
+                        label for="until" { "Until, for good if empty" }
+                        input #until type="date" name="until";
+                    }
                     button type="submit" { "Keep" }
+                }
+                @if archive.copies.iter().any(|copy| copy.mark.is_some()) {
+                    form .filter method="post" action={ (path) "/mark" } {
+                        button type="submit" name="act" value="release" { "Keep it no longer" }
+                    }
                 }
             }
         }

@@ -29,8 +29,6 @@ use crate::{
     },
 };
 
-/// The runs among which the last check is looked for.
-const RUNS: u32 = 1000;
 /// The archives of a list that are shown.
 const ROWS: usize = 200;
 
@@ -48,8 +46,8 @@ pub async fn show(
     let config = server.config(place.config);
     let config = config.ok_or_else(|| Trouble::missing("configuration"))?;
     let now = server.now();
-    let runs = server.database.runs(RUNS)?;
-    let check = runs.iter().find_map(|run| checked(run, &place));
+    let check = (server.database).last_run(place.config, "check", place.name)?;
+    let check = check.and_then(|run| checked(&run));
     let retention = retention(&server, config, place.name).await;
     let mut buttons = Vec::new();
     if person.role >= Role::Operator {
@@ -129,13 +127,10 @@ fn services(place: &Place<'_>, now: DateTime<Utc>) -> Markup {
 }
 
 /// Returns what a run that checked this destination told of it, with the time of its end.
-fn checked(run: &ServeRun, place: &Place<'_>) -> Option<(i64, Value)> {
-    if run.verb != "check" || run.config != place.config {
-        return None;
-    }
+fn checked(run: &ServeRun) -> Option<(i64, Value)> {
+    // It was asked for this destination alone.
     let destinations = run.report.as_ref()?["destinations"].as_array()?;
-    let is_it = |one: &&Value| one["name"] == place.name || one["destination"] == place.name;
-    Some((run.ended_at?, destinations.iter().find(is_it)?.clone()))
+    Some((run.ended_at?, destinations.first()?.clone()))
 }
 
 fn capabilities(check: Option<(i64, Value)>, now: DateTime<Utc>) -> Markup {

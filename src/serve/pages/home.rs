@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::{addresses, needs::needs, wrong::Wrong};
 use crate::serve::{
     Server,
-    database::{RunState, id_of},
+    database::id_of,
     health::{ConfigHealth, health, sentence},
     index::freshen,
     parts::{
@@ -23,8 +23,6 @@ use crate::serve::{
 
 /// The services that are shown: the worst.
 const SERVICES: usize = 20;
-/// The runs among which those at work are looked for.
-const RUNS: u32 = 100;
 
 /// Shows how everything is.
 pub async fn show(
@@ -76,8 +74,7 @@ fn ages(all: &[ConfigHealth], services: &[Service], now: DateTime<Utc>) -> Marku
 
 /// Writes the runs at work, if there are any.
 fn running(server: &Server, now: DateTime<Utc>) -> Result<Markup> {
-    let mut runs = server.database.runs(RUNS)?;
-    runs.retain(|run| run.state == RunState::Running);
+    let runs = server.database.running()?;
     Ok(html! {
         @if !runs.is_empty() {
             h2 { "Running now" }

@@ -1,5 +1,6 @@
 //! The pages, one file each. All of them are whole without scripts.
 
+mod act;
 mod addresses;
 mod archive;
 mod archives;
@@ -10,6 +11,7 @@ mod home;
 mod hosts;
 mod login;
 mod needs;
+mod run;
 mod runs;
 mod service;
 mod settings;
@@ -20,10 +22,11 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    middleware::from_fn,
     routing::{get, post},
 };
 
-use super::Server;
+use super::{Server, api::etag::etag};
 
 /// Returns the routes of all pages.
 pub fn routes() -> Router<Arc<Server>> {
@@ -38,6 +41,14 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/destinations", get(destinations::show))
         .route("/destinations/{id}", get(destination::show))
         .route("/runs", get(runs::show))
+        .route("/runs/{id}", get(run::show))
+        .route("/runs/{id}/part", get(run::refreshed).layer(from_fn(etag)))
+        .route("/runs/{id}/cancel", post(act::cancel))
+        .route("/archives/{id}/verify", post(act::verify))
+        .route("/archives/{id}/drill", post(act::drill))
+        .route("/archives/{id}/mark", post(act::mark))
+        .route("/destinations/{id}/check", post(act::check))
+        .route("/configurations/{id}/backup", post(act::backup))
         .route("/settings", get(settings::show))
         .route("/login", get(login::show).post(login::begin))
         .route("/logout", post(login::end))

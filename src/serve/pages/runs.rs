@@ -1,74 +1,86 @@
-//! The runs of jobs, as the history has them.
+//! The runs of the server and of jobs.
 
 use std::sync::Arc;
 
-use axum::{extract::State as Shared, response::Response};
+use axum::{
+    extract::{Query, State as Shared},
+    response::Response,
+};
 use maud::html;
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::wrong::Wrong;
+use super::{run::mark, wrong::Wrong};
 use crate::serve::{
     Server,
+    history::history,
     index::freshen,
-    parts::{State, Tab, page, same, state},
+    parts::{Column, Tab, page, same, table, title},
     person::Viewer,
 };
 
 /// The runs that are shown.
 const ROWS: usize = 200;
+/// The states by which the runs are filtered.
+const STATES: [&str; 5] = ["running", "done", "failed", "cancelled", "lost"];
+
+/// The words of the address of the page.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    state: Option<String>,
+}
 
 /// Shows runs.
 pub async fn show(
     Shared(server): Shared<Arc<Server>>,
     Viewer(person): Viewer,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Wrong> {
     freshen(&server);
-    let mut runs: Vec<Value> = Vec::new();
-    for config in &server.configs {
-        let look = server
-            .database
-            .look(&config.display().to_string(), "history")?;
-        let mut answer = look.map(|look| look.answer).unwrap_or_default();
-        if let Value::Array(found) = answer["runs"].take() {
-            runs.extend(found);
-        }
+    let mut runs = history(&server, &person)?;
+    let chosen = asked.state.unwrap_or_default();
+    if STATES.contains(&chosen.as_str()) {
+        runs.retain(|run| run.state.name() == chosen);
     }
-    let text = |run: &Value, key: &str| run[key].as_str().unwrap_or("-").to_owned();
-    runs.sort_by_key(|run| std::cmp::Reverse(text(run, "started_at")));
+    let time = |text: &str| text.replace('T', " ").replace('Z', " UTC");
+    let rows = runs.iter().take(ROWS).map(|run| {
+        let object = if run.archive.is_empty() {
+            &run.target
+        } else {
+            &run.archive
+        };
+        vec![
+            html! { a href={ "/runs/" (run.id) } { (run.verb) " " (object) } },
+            mark(run.state),
+            html! { (time(&run.started_at)) },
+            html! { (run.ended_at.as_deref().map(time).unwrap_or_default()) },
+            html! { (run.actor.as_deref().unwrap_or("-")) },
+            html! { (run.message.as_deref().unwrap_or("")) },
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let columns = [
+        Column::Name("Run"),
+        Column::Text("State"),
+        Column::Text("Began"),
+        Column::Text("Ended"),
+        Column::Text("Asked for by"),
+        Column::Text("Message"),
+    ];
     let content = html! {
-        h1 { "Runs" }
-        div .wide tabindex="0" role="region" aria-label="Runs" {
-            table {
-                thead { tr {
-                    th scope="col" { "Result" } th scope="col" { "Job" } th scope="col" { "Began" } th scope="col" { "Ended" }
-                    th scope="col" { "Archive" } th scope="col" { "Message" }
-                } }
-                tbody {
-                    @for run in runs.iter().take(ROWS) {
-                        tr {
-                            td { (result(&text(run, "result"))) }
-                            td { (text(run, "job")) }
-                            td { (text(run, "started_at")) }
-                            td { (text(run, "ended_at")) }
-                            td { (text(run, "archive")) }
-                            td { (run["error"]["message"].as_str().unwrap_or("")) }
-                        }
-                    }
-                    @if runs.is_empty() { tr { td colspan="6" { "There are none in the history." } } }
+        (title(&[], &html! { "Runs" }))
+        form .filter method="get" action="/runs" {
+            div {
+                label for="state" { "State" }
+                select #state name="state" {
+                    option value="" { "all" }
+                    @for state in STATES { option value=(state) selected[state == chosen] { (state) } }
                 }
             }
+            button type="submit" { "Show" }
         }
+        (table("Runs", &columns, &rows, "There are none."))
+        @if runs.len() > ROWS { p .quiet { "The newest " (ROWS) " of " (runs.len()) " runs." } }
         (same("hookshot history"))
     };
     Ok(page(&person, Some(Tab::Runs), "Runs", &content))
-}
-
-fn result(word: &str) -> maud::Markup {
-    let how = match word {
-        "success" | "unchanged" => State::Good,
-        "running" => State::Unknown,
-        "partial" | "skipped" => State::Late,
-        _ => State::Bad,
-    };
-    state(how, word)
 }

@@ -8,8 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result};
-use tokio::sync::Semaphore;
+use anyhow::Result;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     disk::{create_folders, remove_file},
@@ -27,6 +27,8 @@ pub struct Runs {
     folder: PathBuf,
     /// Counts streams of events.
     pub listeners: Arc<Semaphore>,
+    /// Tells of the end of any run.
+    pub ends: Notify,
 }
 
 /// The files of a run.
@@ -46,6 +48,7 @@ impl Runs {
         Runs {
             folder: state.with_extension("runs"),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            ends: Notify::new(),
         }
     }
 
@@ -77,23 +80,16 @@ impl Runs {
         })
     }
 
-    /// Removes the files of runs that are over: all but those of `at_work`.
-    pub fn sweep(&self, at_work: &[String]) -> Result<()> {
-        let Ok(entries) = fs::read_dir(&self.folder) else {
-            return Ok(());
-        };
-        for entry in entries.flatten() {
+    /// Returns the files of runs, each with the identifier of its run.
+    pub fn found(&self) -> Vec<(String, PathBuf)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten();
+        let named = entries.flatten().filter_map(|entry| {
             let path = entry.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let is_ours = path
-                .extension()
-                .is_some_and(|ending| ENDINGS.iter().any(|ours| ending == *ours));
-            let is_over = stem.is_some_and(|stem| !at_work.iter().any(|id| id == stem));
-            if is_ours && is_over {
-                remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-        }
-        Ok(())
+            let ending = path.extension()?.to_str()?;
+            let stem = path.file_stem()?.to_str()?.to_owned();
+            ENDINGS.contains(&ending).then_some((stem, path))
+        });
+        named.collect()
     }
 }
 

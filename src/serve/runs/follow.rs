@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -27,7 +27,14 @@ use super::{
     report,
     told::failure,
 };
-use crate::serve::{Server, database::ServeRun};
+use crate::{
+    disk::remove_file,
+    serve::{
+        Server,
+        database::{End, ServeRun},
+        index::freshen,
+    },
+};
 
 /// The time in which a process that was started writes its record.
 const LONGEST_START: Duration = Duration::from_secs(5);
@@ -52,9 +59,13 @@ pub fn follow(server: &Arc<Server>, id: &str, mut child: Child) {
 
 /// Follows the runs of an earlier server, and removes the leftovers of others. Returns their number.
 pub fn adopt(server: &Arc<Server>) -> Result<usize> {
+    // Another server may begin a run now. Its row comes before its files, so the files are listed first.
+    let found = server.runs.found();
     let running = server.database.running()?;
     let ids: Vec<String> = running.iter().map(|run| run.id.clone()).collect();
-    server.runs.sweep(&ids)?;
+    for (_, path) in found.iter().filter(|(id, _)| !ids.contains(id)) {
+        remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
     for run in running {
         tokio::spawn(follow_adopted(server.clone(), run));
     }
@@ -113,24 +124,28 @@ fn wait_for(process: Process) {
 }
 
 /// Keeps report and log of a run that has ended, and removes its files.
-async fn finish(server: &Server, id: &str, code: Option<u8>) {
+async fn finish(server: &Arc<Server>, id: &str, code: Option<u8>) {
     let files = server.runs.files(id);
     let report = report::read(&files.report);
     let log = files.log_tail();
     // Without a recorded end, a report of a failure still tells one.
     let told = failure(report.as_ref(), "", None).map(|failure| failure.kind.code());
-    let ended = (code.or(told), report.as_ref());
-    while let Err(error) = server.database.end_run(id, ended, &log, server.now()) {
+    let exit_code = code.or(told);
+    let end = End {
+        exit_code,
+        message: failure(report.as_ref(), &log, exit_code).map(|failure| failure.message),
+        report: report.as_ref(),
+        log: &log,
+    };
+    while let Err(error) = server.database.end_run(id, &end, server.now()) {
         warn!("Cannot keep the end of the run {id}: {error:#}");
         sleep(RETRY).await;
     }
     if let Err(error) = files.remove() {
         warn!("Cannot remove the files of the run {id}: {error}");
     }
-    // The destinations may hold something else now: the next look asks them.
-    *server
-        .looking
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = None;
+    server.runs.ends.notify_waiters();
+    // The destinations may hold something else now.
+    *(server.looking.0.lock()).unwrap_or_else(PoisonError::into_inner) = None;
+    freshen(server);
 }

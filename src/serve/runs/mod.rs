@@ -9,17 +9,18 @@ mod record;
 mod report;
 mod told;
 
-use std::{path::PathBuf, process::Stdio, sync::Arc};
+use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::http::StatusCode;
 use nix::{sys::signal::Signal, unistd::Pid};
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Server,
     answer::Trouble,
-    database::{Beginning, Deed, Key, RunState, ServeRun},
+    database::{Beginning, Deed, End, Key, RunState, ServeRun},
     identity::Person,
     task::Task,
 };
@@ -36,6 +37,8 @@ pub use self::{
     told::{Progress, failure, lines, progress},
 };
 
+/// The time for which the answer to a short verb waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// The characters of the target of a record of the audit trail.
 const MOST_TARGET: usize = 500;
 
@@ -112,19 +115,9 @@ impl Order<'_> {
 
 fn begin(server: &Server, order: &Order<'_>) -> Result<Begun, Trouble> {
     let now = server.now();
-    let run = ServeRun {
-        id: new_run_id(),
-        config: order.config.display().to_string(),
-        verb: order.task.verb().to_owned(),
-        target: order.target.clone(),
-        actor: order.person.name.clone(),
-        begun_at: now.timestamp(),
-        ended_at: None,
-        exit_code: None,
-        cancelled_by: None,
-        state: RunState::Running,
-        report: None,
-    };
+    let config = order.config.display().to_string();
+    let work = (config.as_str(), order.task.verb(), order.target.as_str());
+    let run = ServeRun::begun(&new_run_id(), work, &order.person.name, now.timestamp());
     let key = order.key.as_ref().map(|name| {
         let request = json!([run.config, order.action, order.target, order.task]);
         Key {
@@ -183,8 +176,13 @@ fn give_up(server: &Server, run: &ServeRun, failure: &Failure) {
         "code": failure.kind.code(), "kind": failure.kind.name(), "message": failure.message,
         "hint": failure.hint, "faults": failure.faults,
     }});
-    let ended = (Some(failure.kind.code()), Some(&report));
-    let noted = server.database.end_run(&run.id, ended, "", server.now());
+    let end = End {
+        exit_code: Some(failure.kind.code()),
+        message: Some(failure.message.clone()),
+        report: Some(&report),
+        log: "",
+    };
+    let noted = server.database.end_run(&run.id, &end, server.now());
     let removed = server.runs.files(&run.id).remove();
     if let Err(error) = noted.and(removed.map_err(Into::into)) {
         tracing::warn!("Cannot end the run {}: {error:#}", run.id);
@@ -215,6 +213,19 @@ pub async fn cancel(server: &Server, id: &str, person: &Person) -> Result<ServeR
     }
     let found = server.database.run(id)?;
     Ok(found.ok_or_else(|| Trouble::missing("run"))?.0)
+}
+
+/// Waits for the end of a run, for some time. Returns it with its log.
+pub async fn end_of(server: &Server, id: &str) -> anyhow::Result<Option<(ServeRun, String)>> {
+    let end = Instant::now() + LONGEST_WAIT;
+    loop {
+        let told = server.runs.ends.notified();
+        let found = log(server, id)?;
+        let is_running = |(run, _): &(ServeRun, String)| run.state == RunState::Running;
+        if !found.as_ref().is_some_and(is_running) || timeout_at(end, told).await.is_err() {
+            return Ok(found);
+        }
+    }
 }
 
 /// Returns what a run has told so far: its log in lines of the verb.

@@ -1,0 +1,81 @@
+//! The bodies of requests in JSON, and the keys by which a program may repeat a request.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use crate::{
+    error::{Failure, Kind},
+    serve::answer::Trouble,
+};
+
+/// The most characters of a key.
+const MOST_KEY: usize = 200;
+
+/// The body of a request, in JSON. A missing one is `{}`.
+pub struct Given<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Given<T> {
+    type Rejection = Trouble;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Trouble> {
+        let kind = request.headers().get(header::CONTENT_TYPE).cloned();
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|error| Trouble::misread(error.body_text().to_lowercase()))?;
+        if body.is_empty() {
+            return read(b"{}");
+        }
+        let kind = kind.as_ref().and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next());
+        // A form of another page cannot send this type without being asked first.
+        if kind.is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+            let failure = Failure::new(Kind::Usage, "the body of this request is not JSON");
+            return Err(Trouble {
+                status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                failure: failure.hint("send `Content-Type: application/json`"),
+            });
+        }
+        read(&body)
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Given<T>, Trouble> {
+    let given = serde_json::from_slice(body);
+    let given =
+        given.map_err(|error| Trouble::misread(format!("the body cannot be read: {error}")))?;
+    Ok(Given(given))
+}
+
+/// The name of a request, which a program may repeat within a day: `Idempotency-Key`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct RequestKey {
+    /// A name for this request: the same one within 24 hours gets the same run
+    #[param(rename = "Idempotency-Key")]
+    pub name: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestKey {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
+        let mut values = parts.headers.get_all("idempotency-key").into_iter();
+        let (first, second) = (values.next(), values.next());
+        let Some(value) = first else {
+            return Ok(RequestKey { name: None });
+        };
+        let name = value.to_str().ok().filter(|_| second.is_none());
+        let name = name.filter(|name| (1..=MOST_KEY).contains(&name.len()));
+        let name = name.ok_or_else(|| {
+            let message = format!("`Idempotency-Key` is not 1 to {MOST_KEY} characters of ASCII");
+            Trouble::misread(message)
+        })?;
+        Ok(RequestKey {
+            name: Some(name.to_owned()),
+        })
+    }
+}
