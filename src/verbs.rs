@@ -57,6 +57,7 @@ pub use crate::{
     error::{Failure, Kind},
     machine::{
         obstacle::{Obstacle, ObstacleKind},
+        planned::{PlanDemand, PlanReport, PlanScope, Undone},
         preflight::Force,
         rehearsal::Rehearsal,
         report::{ApplyReport, StepReport},
@@ -210,11 +211,22 @@ pub fn rollback(
     rehearsal: Rehearsal,
     force: Force,
 ) -> Result<ApplyReport> {
+    rollback_planned(context, choices, rehearsal, force, None)
+}
+
+/// Brings back what the last import or rollback replaced, if the plan is the demanded one.
+pub fn rollback_planned(
+    context: &Context,
+    choices: &Choices,
+    rehearsal: Rehearsal,
+    force: Force,
+    plan: Option<PlanDemand>,
+) -> Result<ApplyReport> {
     let access = match rehearsal {
         Rehearsal::DryRun => StateAccess::Read,
         Rehearsal::Real => StateAccess::Undo,
     };
     let entered = enter(choices, access, &context.events)?;
     let context = usable(context, &entered.settings.home());
-    ops::rollback::rollback(&context, &entered, rehearsal, force)
+    ops::rollback::rollback(&context, &entered, rehearsal, force, plan)
 }

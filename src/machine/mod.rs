@@ -10,6 +10,7 @@ pub mod kept;
 pub mod look;
 pub mod obstacle;
 pub mod places;
+pub mod planned;
 pub mod preflight;
 pub mod refused;
 pub mod rehearsal;

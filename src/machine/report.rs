@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{kept::Fed, obstacle::Obstacle, rehearsal::Rehearsal};
+use super::{kept::Fed, obstacle::Obstacle, planned::PlanReport, rehearsal::Rehearsal};
 use crate::{
     context::Context,
     disk::transaction::{Change, New, names::volume_of},
@@ -49,6 +49,9 @@ pub struct ApplyReport {
     /// The same, percent-encoded, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging_escaped: Option<String>,
+    /// The plan, if the caller asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanReport>,
     /// The machine that the archive of an import was exported on.
     #[serde(skip)]
     pub hostname: Option<String>,
@@ -131,6 +134,7 @@ impl ApplyReport {
             archive_escaped: None,
             staging: None,
             staging_escaped: None,
+            plan: None,
             hostname: None,
             app_version: None,
             state_digest: None,

@@ -7,6 +7,7 @@ pub mod agent;
 mod answer;
 mod api;
 mod assets;
+mod confirm;
 mod content;
 mod cursor;
 mod database;
@@ -24,6 +25,7 @@ mod pages;
 mod parts;
 mod password;
 mod person;
+mod plans;
 mod program;
 mod role;
 mod runs;
@@ -133,10 +135,16 @@ pub fn serve(context: &Context, request: ServeRequest<'_>) -> Result<()> {
         tries: Tries::default(),
         looking: Looking::default(),
         clock: request.clock,
+        host: context
+            .hostname
+            .clone()
+            .unwrap_or_else(|| "localhost".to_owned()),
+        applying: tokio::sync::Mutex::new(()),
     });
     {
         let _entered = runtime.enter();
         runs::adopt(&server)?;
+        server.database.release_plans()?;
     }
     let served = runtime.spawn(listen::serve(listener, tls, router(server)));
     (request.ready)(&shown)?;

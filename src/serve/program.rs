@@ -43,6 +43,8 @@ const AT_ONCE: usize = 4;
 const DOWNLOADS_AT_ONCE: usize = 8;
 /// The time after which a verb that only looks is given up.
 const LONGEST_LOOK: Duration = Duration::from_secs(120);
+/// The time after which a plan is given up.
+const LONGEST_PLAN: Duration = Duration::from_secs(1800);
 /// The most bytes of an answer: the manifest of some 190,000 entries has 60 MB.
 const MOST_BYTES: u64 = 256 << 20;
 /// The hidden first word of the command line that records the end of a verb.
@@ -69,6 +71,10 @@ pub enum Asked<'a> {
     Prune(&'a str),
     /// The next runs of jobs.
     Schedule,
+    /// The plan of an import: an archive, and patterns of its entries.
+    PlanImport(&'a str, &'a [String]),
+    /// The plan of a rollback.
+    PlanRollback,
 }
 
 impl Asked<'_> {
@@ -82,6 +88,16 @@ impl Asked<'_> {
             Asked::DiffHere(_) | Asked::Diff(..) => "diff",
             Asked::Prune(_) => "prune",
             Asked::Schedule => "schedule",
+            Asked::PlanImport(..) => "import",
+            Asked::PlanRollback => "rollback",
+        }
+    }
+
+    /// Returns the time after which it is given up: a plan reads the whole archive.
+    fn limit(&self) -> Duration {
+        match self {
+            Asked::PlanImport(..) | Asked::PlanRollback => LONGEST_PLAN,
+            _ => LONGEST_LOOK,
         }
     }
 }
@@ -105,6 +121,11 @@ impl From<&Asked<'_>> for Look {
             Asked::Prune(destination) => Look::Prune {
                 destination: (*destination).to_owned(),
             },
+            Asked::PlanImport(location, entries) => Look::Import {
+                location: (*location).to_owned(),
+                entries: entries.to_vec(),
+            },
+            Asked::PlanRollback => Look::Rollback,
         }
     }
 }
@@ -225,8 +246,9 @@ impl Program {
             // A verb whose reader had enough ends by itself.
             Ok::<_, anyhow::Error>((child.0.wait().await?, read))
         };
-        let Ok(ended) = timeout(LONGEST_LOOK, work).await else {
-            return Err(silent(asked.verb(), LONGEST_LOOK).into());
+        let limit = asked.limit();
+        let Ok(ended) = timeout(limit, work).await else {
+            return Err(silent(asked.verb(), limit).into());
         };
         let (status, read) = ended?;
         let read = read.context("the verb gave no report: see the log of the server")?;

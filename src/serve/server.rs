@@ -40,6 +40,10 @@ pub struct Server {
     pub looking: Looking,
     /// The clock.
     pub clock: fn() -> DateTime<Utc>,
+    /// The name of this machine.
+    pub host: String,
+    /// Held while a plan is applied: one at a time.
+    pub applying: tokio::sync::Mutex<()>,
 }
 
 impl Server {

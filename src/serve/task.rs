@@ -1,6 +1,6 @@
 //! The verbs that work: what the server may start, as a closed list.
 
-use std::{ffi::OsString, slice::from_ref};
+use std::{ffi::OsString, iter, slice::from_ref};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,13 +45,13 @@ pub enum Task {
         location: String,
         /// The entries, by patterns; all without one.
         entries: Vec<String>,
-        /// True to stop the service meanwhile, as the configuration says.
-        guarded: bool,
+        /// The digest of the plan: another one is refused.
+        plan: String,
     },
     /// The undoing of the last import.
     Rollback {
-        /// True to stop the service meanwhile, as the configuration says.
-        guarded: bool,
+        /// The digest of the plan: another one is refused.
+        plan: String,
     },
 }
 
@@ -71,7 +71,6 @@ impl Task {
 
     /// Returns the words of the command line behind the global options.
     pub fn words(&self) -> Vec<OsString> {
-        let guard = |is_guarded: bool| is_guarded.then(|| "--guarded".to_owned());
         let (options, names): (Vec<String>, &[String]) = match self {
             Task::Backup => (Vec::new(), &[]),
             Task::Check { destination } => (Vec::new(), from_ref(destination)),
@@ -87,13 +86,13 @@ impl Task {
             Task::Import {
                 location,
                 entries,
-                guarded,
+                plan,
             } => {
                 let entries = entries.iter().map(|entry| format!("--only={entry}"));
-                let options = guard(*guarded).into_iter().chain(entries);
+                let options = iter::once(demand(plan)).chain(entries);
                 (options.collect(), from_ref(location))
             }
-            Task::Rollback { guarded } => (guard(*guarded).into_iter().collect(), &[]),
+            Task::Rollback { plan } => (vec![demand(plan)], &[]),
         };
         let mut words = vec![OsString::from(self.verb())];
         words.extend(options.iter().map(OsString::from));
@@ -103,6 +102,11 @@ impl Task {
         }
         words
     }
+}
+
+/// Returns the option that has one plan carried out alone, guarded if the configuration says how.
+fn demand(plan: &str) -> String {
+    format!("--plan={plan}")
 }
 
 #[cfg(test)]
@@ -156,11 +160,16 @@ mod tests {
                 Task::Import {
                     location,
                     entries: vec!["-data".to_owned()],
-                    guarded: true,
+                    plan: "0f".to_owned(),
                 },
-                "import --guarded --only=-data -- -x",
+                "import --plan=0f --only=-data -- -x",
             ),
-            (Task::Rollback { guarded: false }, "rollback"),
+            (
+                Task::Rollback {
+                    plan: "0f".to_owned(),
+                },
+                "rollback --plan=0f",
+            ),
         ] {
             assert_eq!(line(&task), expected);
             let text = serde_json::to_string(&task).expect("written");

@@ -247,8 +247,10 @@ fn only_verbs_archives_and_configurations_of_the_list_pass() {
         )),
         json!({"look": {"verb": "prune", "destination": near}}),
         json!({"task": {"verb": "check", "destination": "http://127.0.0.1/"}}),
-        json!({"task": {"verb": "import", "location": location, "entries": [], "guarded": false}}),
-        json!({"task": {"verb": "rollback", "guarded": false}}),
+        json!({"task": {"verb": "import", "location": location, "entries": [], "plan": "0"}}),
+        json!({"task": {"verb": "rollback", "plan": "0"}}),
+        json!({"look": {"verb": "import", "location": location, "entries": []}}),
+        json!({"look": {"verb": "rollback"}}),
     ];
     for wanted in forbidden {
         let run = apart.ask(SERVER, &wanted);
@@ -290,18 +292,25 @@ fn an_import_has_to_be_allowed_by_the_configuration() {
     let _agent = apart.agent();
     let list = apart.ask(SERVER, &look("list")).exits(0).json();
     let location = list["archives"][0]["location"].clone();
-    let import =
-        json!({"task": {"verb": "import", "location": location, "entries": [], "guarded": false}});
+    let import = |plan: &Value| json!({"task": {"verb": "import", "location": location, "entries": [], "plan": plan}});
+    let plan = json!({"look": {"verb": "import", "location": location, "entries": []}});
     let page = apart.site.machine.path("srv/page");
     fs::write(&page, "changed").expect("written");
-    let run = apart.ask(SERVER, &import);
-    assert!(run.text().contains("allow"), "{}", run.text());
+    let zeros = Value::from("0".repeat(64));
+    for wanted in [&import(&zeros), &plan] {
+        let run = apart.ask(SERVER, wanted);
+        assert!(run.text().contains("allow"), "{}", run.text());
+    }
     assert_eq!(fs::read_to_string(&page).expect("a page"), "changed");
     apart
         .site
         .configure(&["near", "far"], "[backup.agent]\nallow = [\"import\"]\n");
-    let run = apart.ask(SERVER, &import);
-    assert!(!run.text().contains("forbidden"), "{}", run.text());
+    let plan = apart.ask(SERVER, &plan).exits(0).json();
+    assert_eq!(fs::read_to_string(&page).expect("a page"), "changed");
+    apart.ask(SERVER, &import(&zeros)).exits(11);
+    assert_eq!(fs::read_to_string(&page).expect("a page"), "changed");
+    apart.ask(SERVER, &import(&plan["plan"]["digest"])).exits(0);
+    assert_eq!(fs::read_to_string(&page).expect("a page"), "first");
 }
 
 #[test]
@@ -313,14 +322,20 @@ fn without_its_agent_pages_say_so_and_reading_goes_on() {
     serving.until(&anna, "/", |page| {
         page.text().contains("Everything is protected")
     });
-    let archives = serving.until(&anna, "/archives", |page| page.text().contains("x-20"));
+    let archives = serving.until(&anna, "/archives", |page| {
+        page.text().contains("href=\"/archives/")
+    });
     signals::send(Signal::SIGKILL, &agent.child);
     agent.child.wait().expect("an end");
     let serving = apart.serve();
     let anna = serving.login("anna");
     serving.until(&anna, "/", |page| page.text().contains("does not answer"));
     let after = anna.get("/archives").is(200).text();
-    assert!(after.contains("x-20"), "{after}\n{}", archives.text());
+    assert!(
+        after.contains("href=\"/archives/"),
+        "{after}\n{}",
+        archives.text()
+    );
     anna.get("/settings").is(200);
     // Its socket is still there; another agent takes its place.
     assert!(apart.socket().exists());

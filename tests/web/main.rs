@@ -19,6 +19,7 @@ mod login;
 mod looks;
 mod paths;
 mod pictures;
+mod restore;
 mod rights;
 mod runs;
 mod sessions;

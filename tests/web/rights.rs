@@ -9,24 +9,28 @@ use crate::{
 const ROLES: [(&str, &str); 3] = [("viewer", "vera"), ("operator", "olga"), ("admin", "anna")];
 
 /// The pages, each with the least role that sees it.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("/", "viewer"),
     ("/archives", "viewer"),
     ("/archives/{id}", "viewer"),
+    ("/archives/{id}/restore", "operator"),
     ("/runs", "viewer"),
     ("/settings", "admin"),
 ];
 
 /// The forms of pages, each with the least role that may send it.
-const FORMS: [(&str, &str); 4] = [
+const FORMS: [(&str, &str); 7] = [
     ("/archives/{id}/verify", "operator"),
     ("/archives/{id}/drill", "operator"),
     ("/archives/{id}/mark", "operator"),
     ("/runs/{id}/cancel", "operator"),
+    ("/archives/{id}/plan", "operator"),
+    ("/plans/{id}/apply", "admin"),
+    ("/undo", "operator"),
 ];
 
 /// The routes that change something: a body that is fine, and the answers to those that may.
-const CHANGES: [(&str, &str, &str, &[u16]); 7] = [
+const CHANGES: [(&str, &str, &str, &[u16]); 11] = [
     ("post", "/configurations/{id}/backup", "{}", &[404]),
     ("post", "/destinations/{id}/check", "{}", &[202, 409]),
     ("post", "/snapshots/{id}/verify", "{}", &[202, 409]),
@@ -39,6 +43,15 @@ const CHANGES: [(&str, &str, &str, &[u16]); 7] = [
     ),
     ("delete", "/snapshots/{id}/mark", "", &[200, 409]),
     ("delete", "/runs/{id}", "", &[404]),
+    ("post", "/snapshots/{id}/plan", "{}", &[200, 409]),
+    ("post", "/snapshots/{id}/restore", "{}", &[202, 409]),
+    (
+        "post",
+        "/plans/{id}/apply",
+        "{\"digest\": \"0\", \"host_name\": \"x\"}",
+        &[404],
+    ),
+    ("post", "/hosts/{id}/rollback", "{}", &[404]),
 ];
 
 /// A route of programs: method, path, and the least role.
@@ -149,10 +162,10 @@ fn every_route_of_programs_is_for_its_role_and_those_above() {
             let program = serving.program(token);
             let is_allowed = rank(role) >= rank(least);
             let answer = program.get(&path);
-            // Of runs there are none.
+            // Of runs and plans there are none.
             let statuses: &[u16] = if !is_allowed {
                 &[403]
-            } else if route.contains("/runs/{") {
+            } else if route.contains("/runs/{") || route.contains("/plans/{") {
                 &[404]
             } else {
                 &[200]

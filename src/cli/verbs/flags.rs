@@ -6,8 +6,13 @@ use anyhow::Result;
 
 use crate::{
     catalog::each::Hosts,
-    config::elsewhere::Elsewhere,
-    machine::{preflight::Force, rehearsal::Rehearsal},
+    config::{Choices, Settings, elsewhere::Elsewhere},
+    machine::{
+        planned::{PlanDemand, PlanScope},
+        preflight::Force,
+        rehearsal::Rehearsal,
+    },
+    model::digest::Digest,
     store::address::require_path,
 };
 
@@ -37,4 +42,15 @@ pub fn rehearsal(dry_run: bool) -> Rehearsal {
 /// Returns what `--force` asks for.
 pub fn force(force: bool) -> Force {
     if force { Force::Yes } else { Force::No }
+}
+
+/// Returns what `--plan` and `--plan=DIGEST` ask for.
+pub fn demand(said: Option<Option<Digest>>, scope: PlanScope) -> Option<PlanDemand> {
+    said.map(|digest| PlanDemand { scope, digest })
+}
+
+/// Returns true if the configuration says how the service is stopped and started.
+pub fn is_controlled(choices: &Choices) -> Result<bool> {
+    let settings = Settings::load(choices)?;
+    Ok(settings.schema.import.control.is_some())
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    flags::{force, rehearsal, root},
+    flags::{demand, force, is_controlled, rehearsal, root},
     hooked::hooked,
 };
 use crate::{
@@ -21,11 +21,12 @@ use crate::{
     jobs::guard::{GuardedReport, GuardedWork, guarded, imported, plan},
     machine::{
         enter::{Need, recover},
+        planned::PlanScope,
         preflight::Force,
         rehearsal::Rehearsal,
         report::ApplyReport,
     },
-    model::quantity::TimeLimit,
+    model::{digest::Digest, quantity::TimeLimit},
     ops::{
         import::{
             Archived, ImportRequest, KeepStaging, Selection, archived_config, damage_of, is_busy,
@@ -94,6 +95,10 @@ pub struct ImportArguments {
     /// Stop the service, import, start it, and roll back if it is not healthy ([backup.import])
     #[arg(long, conflicts_with_all = ["root", "use_archive_config", "keep_staging"])]
     guarded: bool,
+    /// Tell the digest of the plan, or carry out that plan alone; guarded if [backup.import] says how
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
+    #[arg(conflicts_with_all = ["if_missing", "wait", "use_archive_config", "root", "keep_staging"])]
+    plan: Option<Option<Digest>>,
 }
 
 /// The outcome of an attempt at an import.
@@ -156,7 +161,8 @@ impl ImportArguments {
             EntryPatterns::new(&self.except)?,
         );
         let has_patterns = only.plain().is_none() || except.plain().is_none();
-        let is_read_twice = has_patterns || self.wait.is_some() || self.guarded;
+        let is_guarded = self.guarded || self.plan.is_some() && is_controlled(&choices)?;
+        let is_read_twice = has_patterns || self.wait.is_some() || is_guarded;
         let archive = match is_read_twice {
             true => archive.repeatable(context)?,
             false => archive.clone(),
@@ -178,6 +184,7 @@ impl ImportArguments {
         let request = ImportRequest {
             archive,
             expected: None,
+            plan: demand(self.plan, PlanScope::Contents),
             rehearsal: rehearsal(self.dry_run),
             force: force(self.force),
             selection,
@@ -194,7 +201,7 @@ impl ImportArguments {
                 KeepStaging::No
             },
         };
-        if self.guarded {
+        if is_guarded {
             return self.guarded(context, &choices, &request);
         }
         let report = self.import_when_idle(context, &choices, &request)?;
@@ -215,8 +222,14 @@ impl ImportArguments {
     ) -> Result<Attempted> {
         let settings = Settings::load(choices)?;
         let import = |context: &Context, rehearsal| {
+            // After the service was stopped, another plan may do the same.
+            let plan = match rehearsal {
+                Rehearsal::DryRun => demand(self.plan, PlanScope::Steps),
+                Rehearsal::Real => None,
+            };
             let request = ImportRequest {
                 rehearsal,
+                plan,
                 ..request.clone()
             };
             import_archive(context, choices, request)

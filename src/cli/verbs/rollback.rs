@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    flags::{force, rehearsal, root},
+    flags::{demand, force, is_controlled, rehearsal, root},
     hooked::hooked,
 };
 use crate::{
@@ -16,9 +16,11 @@ use crate::{
     jobs::guard::{GuardedWork, guarded, plan},
     machine::{
         enter::{Need, recover},
+        planned::PlanScope,
         preflight::Force,
         rehearsal::Rehearsal,
     },
+    model::digest::Digest,
     verbs,
 };
 
@@ -44,6 +46,9 @@ pub struct RollbackArguments {
     /// Stop the service, roll back, start it, and undo that if it is not healthy ([backup.import])
     #[arg(long, conflicts_with = "root")]
     guarded: bool,
+    /// Tell the digest of the plan, or carry out that plan alone; guarded if [backup.import] says how
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, conflicts_with = "root")]
+    plan: Option<Option<Digest>>,
 }
 
 impl RollbackArguments {
@@ -59,14 +64,15 @@ impl RollbackArguments {
     fn roll_back(&self, app: &App) -> Result<u8> {
         let mut choices = app.choices.clone();
         choices.elsewhere.root = root(self.root.as_deref())?;
-        if self.guarded {
+        if self.guarded || self.plan.is_some() && is_controlled(&choices)? {
             return self.guarded(app, &choices);
         }
-        let report = verbs::rollback(
+        let report = verbs::rollback_planned(
             &app.context,
             &choices,
             rehearsal(self.dry_run),
             force(self.force),
+            demand(self.plan, PlanScope::Contents),
         )?;
         render::import::log_rollback(&report);
         render::import::show(&app.printer, &report, app.is_quiet)
@@ -83,8 +89,11 @@ impl RollbackArguments {
         };
         let work = GuardedWork {
             verb: "rollback",
+            // After the service was stopped, another plan may do the same.
             rehearse: &|context| {
-                verbs::rollback(context, choices, Rehearsal::DryRun, force(self.force))
+                let plan = demand(self.plan, PlanScope::Steps);
+                let force = force(self.force);
+                verbs::rollback_planned(context, choices, Rehearsal::DryRun, force, plan)
             },
             act: &|context| roll_back(context, force(self.force)),
             // A second rollback undoes the first.

@@ -59,7 +59,9 @@ use crate::{
         form::form_for,
         kept::{Exports, Fed, feed},
         obstacle::ObstacleKind,
-        places, preflight,
+        places,
+        planned::PlanSource,
+        preflight,
         rehearsal::Rehearsal,
         report::ApplyReport,
         scratch,
@@ -264,6 +266,17 @@ pub fn import(
     let mut report = ApplyReport::new(context, request.rehearsal, &plan.steps, blocked);
     report.changed = changed;
     report.name_backups(&plan.changes);
+    if let Some(demand) = request.plan {
+        let source = PlanSource::Archive {
+            archive: request.archive.shown(),
+            state: digest.to_string(),
+            hostname: unpacked.verified.manifest().hostname.clone(),
+            only: words(&request.selection.only),
+            except: words(&request.selection.except),
+        };
+        let named = demand.meet(source, &report.steps, &plan.changes, &report.blocked)?;
+        report.plan = Some(named);
+    }
     // Below another root, commands hold nothing that a rollback would bring back.
     if report.blocked.is_empty() && settings.elsewhere.root.is_none() {
         plan.changes
@@ -326,6 +339,10 @@ pub fn import(
     }
     name_unresolved(context, settings, &mut report)?;
     Ok(report)
+}
+
+fn words(names: &[EntryName]) -> Vec<&str> {
+    names.iter().map(EntryName::as_str).collect()
 }
 
 /// Replaces what differs, and then does `last`.

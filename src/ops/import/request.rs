@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{archived_config::Archived, selection::Selection};
 use crate::{
     catalog::input::ArchiveInput,
-    machine::{preflight::Force, rehearsal::Rehearsal},
+    machine::{planned::PlanDemand, preflight::Force, rehearsal::Rehearsal},
     model::digest::Digest,
 };
 
@@ -17,6 +17,8 @@ pub struct ImportRequest {
     /// The digest that the state in the archive must have ([`state_digest`](crate::model::state_digest::state_digest));
     /// `None` for any.
     pub expected: Option<Digest>,
+    /// The plan that is demanded; `None` for any.
+    pub plan: Option<PlanDemand>,
     /// The choice between a rehearsal and an import.
     pub rehearsal: Rehearsal,
     /// The reasons to refuse that count.
@@ -39,6 +41,7 @@ impl ImportRequest {
         ImportRequest {
             archive,
             expected: None,
+            plan: None,
             rehearsal: Rehearsal::Real,
             force: Force::No,
             selection: Selection::default(),

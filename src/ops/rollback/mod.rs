@@ -36,6 +36,7 @@ use crate::{
         kept::{Exports, Fed, feed},
         obstacle::{Obstacle, ObstacleKind},
         places,
+        planned::{PlanDemand, PlanSource, Undone},
         preflight::{self, Force},
         rehearsal::Rehearsal,
         report::ApplyReport,
@@ -55,6 +56,7 @@ pub fn rollback(
     entered: &Entered,
     rehearsal: Rehearsal,
     force: Force,
+    plan: Option<PlanDemand>,
 ) -> Result<ApplyReport> {
     let settings = &entered.settings;
     settings.mask_secrets(&context.runner.masks);
@@ -140,6 +142,15 @@ pub fn rollback(
     report.changed = changes.len();
     report.name_backups(&changes);
     name_origins(&mut report, &record);
+    if let Some(demand) = plan {
+        let source = PlanSource::Record(Undone {
+            verb: record.verb.clone(),
+            time: record.time.clone(),
+            archive: record.archive.clone(),
+        });
+        let named = demand.meet(source, &report.steps, &changes, &report.blocked)?;
+        report.plan = Some(named);
+    }
     let is_blocked = !report.blocked.is_empty();
     let is_empty = changes.is_empty() && commands.is_empty();
     let transaction = match rehearsal {

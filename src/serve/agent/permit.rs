@@ -57,6 +57,9 @@ pub fn require(config: &Path, wanted: &Wanted) -> Result<()> {
 fn allowance(wanted: &Wanted) -> Option<AgentVerb> {
     match wanted {
         Wanted::Look(Look::Content { .. }) => Some(AgentVerb::Content),
+        // A plan that may not be carried out is not made either.
+        Wanted::Look(Look::Import { .. }) => Some(AgentVerb::Import),
+        Wanted::Look(Look::Rollback) => Some(AgentVerb::Rollback),
         Wanted::Look(_) => None,
         Wanted::Task(task) => Some(match task {
             Task::Backup => AgentVerb::Backup,
@@ -75,7 +78,12 @@ impl Names<'_> {
         let mut names = Names::default();
         match wanted {
             Wanted::Look(look) => match look {
-                Look::List | Look::Status | Look::Metrics | Look::History | Look::Schedule => {}
+                Look::List
+                | Look::Status
+                | Look::Metrics
+                | Look::History
+                | Look::Schedule
+                | Look::Rollback => {}
                 Look::Inspect { location } => names.locations.push(location),
                 Look::Diff { locations } => names.locations.extend(strings(locations)),
                 Look::Prune { destination } => names.destinations.push(destination),
@@ -83,9 +91,14 @@ impl Names<'_> {
                     names.locations.push(location);
                     names.patterns.push(entry);
                 }
+                Look::Import { location, entries } => {
+                    names.locations.push(location);
+                    names.patterns.extend(strings(entries));
+                }
             },
             Wanted::Task(task) => match task {
-                Task::Backup | Task::Rollback { .. } => {}
+                Task::Backup => {}
+                Task::Rollback { plan } => names.patterns.push(plan),
                 Task::Check { destination } => names.destinations.push(destination),
                 Task::Verify { locations } => names.locations.extend(strings(locations)),
                 Task::Drill { location } | Task::Release { location } => {
@@ -98,9 +111,12 @@ impl Names<'_> {
                     names.patterns.extend(until.as_deref());
                 }
                 Task::Import {
-                    location, entries, ..
+                    location,
+                    entries,
+                    plan,
                 } => {
                     names.locations.push(location);
+                    names.patterns.push(plan);
                     names.patterns.extend(strings(entries));
                 }
             },
@@ -221,7 +237,7 @@ mod tests {
         let import = Wanted::Task(Task::Import {
             location: "@d/x".to_owned(),
             entries: Vec::new(),
-            guarded: false,
+            plan: String::new(),
         });
         let allow = "[backup.agent]\nallow = [\"content\", \"import\"]\n";
         for wanted in [content, import] {

@@ -65,6 +65,15 @@ pub enum Look {
         /// The pattern of the entry.
         entry: String,
     },
+    /// The plan of an import.
+    Import {
+        /// The archive.
+        location: String,
+        /// The entries, by patterns; all without one.
+        entries: Vec<String>,
+    },
+    /// The plan of a rollback.
+    Rollback,
 }
 
 impl Look {
@@ -79,6 +88,8 @@ impl Look {
             Look::Diff { .. } => "diff",
             Look::Prune { .. } => "prune",
             Look::Content { .. } => "extract",
+            Look::Import { .. } => "import",
+            Look::Rollback => "rollback",
         }
     }
 
@@ -92,6 +103,7 @@ impl Look {
 
     /// Returns the words of the command line behind the global options.
     pub fn words(&self) -> Vec<OsString> {
+        let mut only = Vec::new();
         let (options, names): (&[&str], Vec<&str>) = match self {
             Look::List | Look::Status => (&["--all-hosts"], Vec::new()),
             Look::Metrics => (&["--all-hosts", "--prometheus"], Vec::new()),
@@ -100,9 +112,15 @@ impl Look {
             Look::Diff { locations } => (&[], locations.iter().map(String::as_str).collect()),
             Look::Prune { destination } => (&["--dry-run"], vec![destination]),
             Look::Content { location, entry } => (&["-o", "-"], vec![location, entry]),
+            Look::Import { location, entries } => {
+                only.extend(entries.iter().map(|entry| format!("--only={entry}")));
+                (&["--dry-run", "--plan"], vec![location])
+            }
+            Look::Rollback => (&["--dry-run", "--plan"], Vec::new()),
         };
         let dashes = (!names.is_empty()).then_some("--");
         let words = std::iter::once(self.verb()).chain(options.iter().copied());
+        let words = words.chain(only.iter().map(String::as_str));
         let words = words.chain(dashes).chain(names);
         words.map(OsString::from).collect()
     }

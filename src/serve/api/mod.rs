@@ -14,6 +14,7 @@ pub mod etag;
 mod events;
 mod health;
 mod metrics;
+mod plans;
 mod runs;
 mod snapshots;
 mod words;
@@ -72,6 +73,11 @@ fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(runs::run, runs::cancel))
         .routes(routes!(runs::log))
         .routes(routes!(events::events))
+        .routes(routes!(plans::plan))
+        .routes(routes!(plans::restore))
+        .routes(routes!(plans::rollback))
+        .routes(routes!(plans::show))
+        .routes(routes!(plans::apply_plan))
         .routes(routes!(audit::audit))
         .routes(routes!(access::users))
         .routes(routes!(access::tokens));

@@ -144,8 +144,7 @@ pub fn readable<'a>(
 ) -> Result<(&'a std::path::Path, &'a Copy), Trouble> {
     let config = server.config(&archive.config);
     let config = config.ok_or_else(|| Trouble::missing("configuration"))?;
-    let good = archive.copies.iter().find(|copy| copy.standing == "good");
-    let copy = good.or(archive.copies.first());
+    let copy = archive.best_copy();
     Ok((config, copy.ok_or_else(|| Trouble::missing("copy"))?))
 }
 

@@ -101,6 +101,14 @@ pub struct ArchiveFilter {
     pub count: u32,
 }
 
+impl Archive {
+    /// Returns the copy by which the archive is read: a good one, if there is one.
+    pub fn best_copy(&self) -> Option<&Copy> {
+        let good = self.copies.iter().find(|copy| copy.standing == "good");
+        good.or(self.copies.first())
+    }
+}
+
 impl Database {
     /// Keeps what a verb told.
     pub fn keep_look(&self, config: &str, verb: &str, look: &Look) -> Result<()> {

@@ -6,6 +6,7 @@
 mod archives;
 mod audit;
 mod file;
+mod plans;
 mod roles;
 mod runs;
 mod services;
@@ -18,6 +19,7 @@ pub use self::{
     archives::{Archive, ArchiveFilter, Copy, ID_DIGITS, Look, SeenArchive, id_of},
     audit::{AuditRecord, Deed},
     file::Database,
+    plans::{LIFE, Plan, PlanKind, PlannedArchive},
     runs::{Beginning, End, Key, RunState, ServeRun},
     services::{ServiceCount, Sized},
     tokens::Token,

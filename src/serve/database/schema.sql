@@ -88,3 +88,26 @@ CREATE TABLE keys (
     at INTEGER NOT NULL,
     PRIMARY KEY (actor, key)
 ) STRICT;
+CREATE TABLE plans (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    config TEXT NOT NULL,
+    archive TEXT,
+    name TEXT,
+    prefix TEXT,
+    location TEXT,
+    host TEXT NOT NULL,
+    entries TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    report TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    made_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX plans_by_time ON plans (made_at DESC, id);
+CREATE TABLE applies (
+    plan TEXT PRIMARY KEY REFERENCES plans (id) ON DELETE CASCADE,
+    actor TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    run TEXT UNIQUE
+) STRICT;

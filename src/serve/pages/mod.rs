@@ -11,11 +11,14 @@ mod home;
 mod hosts;
 mod login;
 mod needs;
+mod plan;
+mod restore;
 mod run;
 mod runs;
 mod service;
 mod settings;
 mod tree;
+mod undo;
 pub mod wrong;
 
 use std::sync::Arc;
@@ -49,6 +52,11 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/archives/{id}/mark", post(act::mark))
         .route("/destinations/{id}/check", post(act::check))
         .route("/configurations/{id}/backup", post(act::backup))
+        .route("/archives/{id}/restore", get(restore::show))
+        .route("/archives/{id}/plan", post(restore::plan))
+        .route("/plans/{id}", get(plan::show))
+        .route("/plans/{id}/apply", post(plan::act))
+        .route("/undo", post(undo::plan))
         .route("/settings", get(settings::show))
         .route("/login", get(login::show).post(login::begin))
         .route("/logout", post(login::end))

@@ -9,7 +9,7 @@ use axum::{
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::wrong::Wrong;
+use super::{undo, wrong::Wrong};
 use crate::{
     model::{entry_name::printable_lines, readable::span},
     serve::{
@@ -37,7 +37,7 @@ pub async fn show(
     let Some((run, log)) = seen(&server, &person, &id)? else {
         return job(&server, &person, &id);
     };
-    let part = part(&server, &person, &run, &log);
+    let part = part(&server, &person, &run, &log)?;
     let is_running = run.state == RunState::Running;
     let name = format!("{} {}", run.verb, run.target);
     let content = html! {
@@ -61,7 +61,7 @@ pub async fn refreshed(
 ) -> Result<Response, Wrong> {
     let found = seen(&server, &person, &id)?;
     let (run, log) = found.ok_or_else(|| Trouble::missing("run"))?;
-    let part = part(&server, &person, &run, &log).into_string();
+    let part = part(&server, &person, &run, &log)?.into_string();
     Ok(Html(printable_lines(&part)).into_response())
 }
 
@@ -81,9 +81,10 @@ pub fn mark(how: RunState) -> Markup {
     state(sign, how.name())
 }
 
-fn part(server: &Server, person: &Person, run: &ServeRun, log: &str) -> Markup {
+fn part(server: &Server, person: &Person, run: &ServeRun, log: &str) -> anyhow::Result<Markup> {
     let is_running = run.state == RunState::Running;
-    html! {
+    let undo = undo::part(server, person, run)?;
+    Ok(html! {
         div data-over[!is_running] {
             div .card {
                 p { (mark(run.state)) " " (sentence(run)) }
@@ -94,6 +95,7 @@ fn part(server: &Server, person: &Person, run: &ServeRun, log: &str) -> Markup {
                     (actions(&[button(&format!("/runs/{}/cancel", run.id), "Cancel")]))
                 }
             }
+            (undo)
             @if let Some(report) = &run.report { (reported(report)) }
             @let messages = lines(log);
             @if !messages.is_empty() {
@@ -101,7 +103,7 @@ fn part(server: &Server, person: &Person, run: &ServeRun, log: &str) -> Markup {
                 pre .log tabindex="0" role="region" aria-label="Messages" { (messages) }
             }
         }
-    }
+    })
 }
 
 fn about(server: &Server, run: &ServeRun) -> Vec<(&'static str, Markup)> {
