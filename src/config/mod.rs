@@ -30,6 +30,7 @@ pub mod schedule;
 pub mod schema;
 pub mod secret;
 mod secret_keys;
+pub mod serve;
 mod settings;
 pub mod sources;
 mod sources_section;

@@ -17,6 +17,7 @@ use super::{
     reader::{self, Completeness, Section},
     retention::{self, Retention},
     schedule::{self, AgentSettings, Schedule, TimerSettings},
+    serve::{self, ServeSettings},
     sources::Source,
     sources_section,
     text::parse_toml,
@@ -93,6 +94,10 @@ pub struct Schema {
     pub timer: TimerSettings,
     /// `[backup.agent]`: the agent that starts them.
     pub agent: AgentSettings,
+    /// `[backup.serve]`: the server of pages and of the REST API.
+    pub serve: ServeSettings,
+    /// `[[serve.configs]]`: further configurations that the server looks after.
+    pub served: Vec<PathBuf>,
     /// `[backup] deliver_within` and `max_unchanged`.
     pub delivery: Delivery,
     /// `[backup] max_age` and `prometheus_file`: the limits of health.
@@ -146,7 +151,7 @@ impl Schema {
         }
         let (here, there) = (&self.health, &other.health);
         let mut compared = compared![
-            but data_dir, secrets_file, log_level, log_format, has_backup, delivery, health;
+            but data_dir, secrets_file, log_level, log_format, has_backup, served, delivery, health;
             app,
             app_version,
             app_version_command,
@@ -173,6 +178,7 @@ impl Schema {
             schedule,
             timer,
             agent,
+            serve,
             drill,
             include,
         ];
@@ -236,12 +242,14 @@ pub(super) fn read(root: &Section<'_>) -> Schema {
         log_format,
     } = service;
     let has_backup = root.value("backup").is_some();
+    let served = serve::read_configs(root);
     Schema {
         data_dir,
         secrets_file,
         log_level,
         log_format,
         has_backup,
+        served,
         ..root.section_or_empty("backup", backup)
     }
 }
@@ -263,6 +271,7 @@ fn backup(section: &Section<'_>) -> Schema {
         log_level: None,
         log_format: None,
         has_backup: true,
+        served: Vec::new(),
         app: app(section),
         app_version: section.text("app_version"),
         app_version_command: section.text("app_version_command"),
@@ -293,6 +302,7 @@ fn backup(section: &Section<'_>) -> Schema {
         schedule: (section.section("schedule", schedule::read)).unwrap_or_default(),
         timer: (section.section("timer", schedule::read_timer)).unwrap_or_default(),
         agent: (section.section("agent", schedule::read_agent)).unwrap_or_default(),
+        serve: (section.section("serve", serve::read)).unwrap_or_default(),
         delivery: delivery::read(section),
         health: health::read(section),
         drill: (section.section("drill", drill::read)).unwrap_or_default(),

@@ -96,7 +96,12 @@ fn every_key_that_the_configuration_may_have_is_shown() {
     };
     let mut text = String::new();
     let mut expected = Vec::new();
-    let lists = ["backup.sources", "backup.hooks", "backup.notify"];
+    let lists = [
+        "backup.sources",
+        "backup.hooks",
+        "backup.notify",
+        "serve.configs",
+    ];
     let mut sections: Vec<&String> = keys.iter().map(|(section, _)| section).collect();
     sections.sort();
     sections.dedup();

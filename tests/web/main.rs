@@ -23,6 +23,7 @@ mod restore;
 mod rights;
 mod runs;
 mod sessions;
+mod settings;
 mod site;
 mod slow;
 mod stories;

@@ -39,6 +39,8 @@ mod schedule;
 mod serve;
 #[cfg(feature = "serve")]
 mod serve_agent;
+#[cfg(feature = "serve")]
+mod serve_settings;
 mod simulate;
 mod stats;
 mod status;

@@ -2,16 +2,20 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::serve_agent::{AgentArguments, AskArguments};
+use super::{
+    serve_agent::{AgentArguments, AskArguments},
+    serve_settings::{LISTEN, STATE, beside, looked_after, origin_of, served},
+};
 use crate::{
     cli::{app::App, render},
+    config::serve::Served,
     crypt::ExposeSecret as _,
     error::{Failure, Kind},
     model::quantity::TimeLimit,
@@ -39,16 +43,17 @@ pub struct ServeArguments {
     verb: Option<ServeVerb>,
     #[command(flatten)]
     flags: ServeFlags,
-    /// Keep the state of the server in this file [default: .hookshot/serve.sqlite beside the configuration]
+    /// Keep the state of the server in this file [default: that of [backup.serve], else .hookshot/serve.sqlite beside the
+    /// configuration]
     #[arg(long, global = true, value_name = "FILE")]
     state: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct ServeFlags {
-    /// Listen on this address and port
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7878")]
-    listen: SocketAddr,
+    /// Listen on this address and port [default: that of [backup.serve], else 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// Prove the server with this certificate, in PEM, with its chain
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -171,14 +176,34 @@ struct Changed<'a> {
 impl ServeArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let config = app.choices.config_path()?;
-        let state = self.state.unwrap_or_else(|| default_state(&config));
         let now = (app.clock)();
+        let written = |flag: Option<PathBuf>| -> Result<(PathBuf, Served)> {
+            let served = served(app, &config)?;
+            let state = flag.or_else(|| {
+                served
+                    .own
+                    .state
+                    .as_ref()
+                    .map(|state| beside(&config, state))
+            });
+            let state = state.unwrap_or_else(|| beside(&config, STATE.as_ref()));
+            Ok((state, served))
+        };
         match self.verb {
-            None => self.flags.run(app, state, config),
+            None => {
+                let (state, served) = written(self.state)?;
+                self.flags.run(app, state, config, served)
+            }
             Some(ServeVerb::Agent(verb)) => verb.run(app),
             Some(ServeVerb::Ask(verb)) => verb.run(app),
-            Some(ServeVerb::User(verb)) => verb.run(app, &Database::open(&state)?, now),
-            Some(ServeVerb::Token(verb)) => verb.run(app, &Database::open(&state)?, now),
+            Some(ServeVerb::User(verb)) => {
+                let (state, _) = written(self.state)?;
+                verb.run(app, &Database::open(&state)?, now)
+            }
+            Some(ServeVerb::Token(verb)) => {
+                let (state, _) = written(self.state)?;
+                verb.run(app, &Database::open(&state)?, now)
+            }
         }
     }
 
@@ -188,27 +213,30 @@ impl ServeArguments {
     }
 }
 
-fn default_state(config: &Path) -> PathBuf {
-    let folder = config.parent().unwrap_or(Path::new("."));
-    folder.join(".hookshot").join("serve.sqlite")
-}
-
 impl ServeFlags {
-    fn run(self, app: &App, state: PathBuf, config: PathBuf) -> Result<u8> {
+    fn run(self, app: &App, state: PathBuf, config: PathBuf, served: Served) -> Result<u8> {
         let mut wake = app.wake.borrow_mut();
-        let public_url = self.public_url.map(|url| origin(&url)).transpose()?;
+        let Served { own, configs } = served;
+        let public_url = self.public_url.map(|url| origin_of(&url)).transpose()?;
+        let place = |path: PathBuf| beside(&config, &path);
+        let tls = own
+            .tls
+            .map(|(certificate, key)| (place(certificate), place(key)));
         let mut ready = |address: &str| {
             tracing::info!("Serving at {address}");
             Ok(())
         };
         let request = ServeRequest {
-            listen: self.listen,
-            tls: self.tls_cert.zip(self.tls_key),
-            public_url,
-            trusted_proxies: self.trusted_proxy,
+            listen: self.listen.or(own.listen).unwrap_or(LISTEN),
+            tls: self.tls_cert.zip(self.tls_key).or(tls),
+            public_url: public_url.or(own.public_url),
+            trusted_proxies: match self.trusted_proxy.is_empty() {
+                true => own.trusted_proxies,
+                false => self.trusted_proxy,
+            },
             state,
             rebuild: self.rebuild,
-            configs: vec![config],
+            configs: looked_after(config, configs),
             agent: self.agent,
             program: app
                 .context
@@ -222,20 +250,6 @@ impl ServeFlags {
         serve(&app.context, request)?;
         Ok(0)
     }
-}
-
-/// Returns the origin of a URL (RFC 6454): scheme, host, and port if it is not the scheme's.
-fn origin(url: &str) -> Result<String, Failure> {
-    let trimmed = url.trim_end_matches('/');
-    let (scheme, host) = trimmed.split_once("://").unwrap_or_default();
-    let is_host = !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
-    if !matches!(scheme, "http" | "https") || !is_host {
-        let message = format!("{url} is not the address of a server");
-        return Err(Failure::new(Kind::Usage, message)
-            .hint("give scheme and name alone, such as https://backup.example"));
-    }
-    let port = if scheme == "https" { ":443" } else { ":80" };
-    Ok(trimmed.strip_suffix(port).unwrap_or(trimmed).to_owned())
 }
 
 impl UserVerb {
