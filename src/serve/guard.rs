@@ -12,7 +12,7 @@ use axum::{
 
 use tokio::time::timeout;
 
-use super::{Server, answer::Trouble};
+use super::{Server, answer::Trouble, standing::Standing};
 use crate::error::{Failure, Kind};
 
 /// The most bytes of the body of a request: every connection may hold as many, and forms are small.
@@ -44,7 +44,13 @@ pub async fn guard(State(server): State<Arc<Server>>, request: Request, next: Ne
     let mut response = match refusal(&server, &request) {
         Some(trouble) => trouble.into_response(),
         None => match whole(request).await {
-            Ok(request) => next.run(request).await,
+            Ok(request) => {
+                // From here on, its connection makes no room for others.
+                if let Some(standing) = request.extensions().get::<Arc<Standing>>() {
+                    standing.work();
+                }
+                next.run(request).await
+            }
             Err(trouble) => trouble.into_response(),
         },
     };

@@ -1,6 +1,6 @@
-//! The connections: HTTP/1.1 over TCP, with TLS or without, as many as memory allows.
+//! The connections: HTTP/1.1 over TCP, with TLS or without, as many as memory allows. Idle ones make room for new ones.
 
-use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
@@ -21,10 +21,17 @@ use tokio_rustls::{
 };
 use tower::ServiceExt as _;
 
-/// The connections at once; further ones wait.
+use super::{
+    patient::Patient,
+    standing::{Answering, Standing, Waiting},
+};
+
+/// The connections at once; further ones wait, if none of these waits for a request.
 const MOST_CONNECTIONS: usize = 512;
 /// The time for the headers of a request, and between two requests.
 const LONGEST_HEADERS: Duration = Duration::from_secs(15);
+/// The time for which a client may take nothing of an answer.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
 /// The time for the handshake of TLS.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -60,10 +67,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
 /// Answers connections, each on its own.
 pub async fn serve(listener: TcpListener, tls: Option<Tls>, router: Router) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let waiting = Arc::new(Waiting::default());
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else {
-            return;
-        };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(_) => {
@@ -72,22 +77,40 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, router: Router) {
                 continue;
             }
         };
+        if permits.available_permits() == 0 {
+            waiting.end_oldest();
+        }
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            return;
+        };
+        let standing = waiting.enter();
         let tls = tls.as_ref().map(|tls| tls.0.clone());
         let router = router.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            answer(stream, peer, tls, router).await;
+            answer((stream, peer), tls, router, standing).await;
         });
     }
 }
 
-async fn answer(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, router: Router) {
+async fn answer(
+    (stream, peer): (TcpStream, SocketAddr),
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    standing: Arc<Standing>,
+) {
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream, LONGEST_WRITE);
     let Some(tls) = tls else {
-        return converse(stream, peer, router).await;
+        return converse(stream, peer, router, standing).await;
     };
-    if let Ok(Ok(stream)) = timeout(LONGEST_HANDSHAKE, tls.accept(stream)).await {
-        converse(stream, peer, router).await;
+    tokio::select! {
+        shaken = timeout(LONGEST_HANDSHAKE, tls.accept(stream)) => {
+            if let Ok(Ok(stream)) = shaken {
+                converse(stream, peer, router, standing).await;
+            }
+        }
+        () = standing.told() => {}
     }
 }
 
@@ -95,18 +118,18 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
+    standing: Arc<Standing>,
 ) {
+    let own = standing.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let router = router.clone();
+        request.extensions_mut().insert(own.clone());
+        let (router, own) = (router.clone(), own.clone());
         async move {
-            Ok::<_, Infallible>(
-                router
-                    .oneshot(request)
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
+            let response = router.oneshot(request).await;
+            let response = response.unwrap_or_else(|never| match never {});
+            Ok::<_, Infallible>(response.map(|body| Answering::new(body, own)))
         }
     });
     let mut server = http1::Builder::new();
@@ -114,5 +137,14 @@ async fn converse(
         .timer(TokioTimer::new())
         .header_read_timeout(LONGEST_HEADERS);
     // A client that goes away is not an error of ours.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = &mut connection => return,
+        () = standing.told() => {}
+    }
+    // A request that came in between is answered, and is the last one.
+    if !standing.is_waiting() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
 }

@@ -24,6 +24,7 @@ mod origin;
 mod pages;
 mod parts;
 mod password;
+mod patient;
 mod person;
 mod plans;
 mod program;
@@ -31,6 +32,7 @@ mod role;
 mod runs;
 mod server;
 mod services;
+mod standing;
 mod task;
 mod tries;
 

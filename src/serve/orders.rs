@@ -8,7 +8,7 @@ use super::{
     Server,
     answer::Trouble,
     api::{place, readable, seen},
-    database::{Archive, Copy, ServeRun},
+    database::{Archive, Copy, RunState, ServeRun},
     identity::Person,
     runs::{self, Order, failure},
     task::Task,
@@ -152,9 +152,21 @@ pub async fn mark(
         if let Some(failure) = failure(run.report.as_ref(), &log, run.exit_code) {
             return Err(failure.into());
         }
+        require_done(&run)?;
         ended.push(run);
     }
     Ok(ended)
+}
+
+/// Refuses to tell a success of a run that works still, or that was lost.
+fn require_done(run: &ServeRun) -> Result<(), Trouble> {
+    let message = match run.state {
+        RunState::Done => return Ok(()),
+        RunState::Running => format!("the mark is still being written, by run {}", run.id),
+        _ => format!("nothing tells if the mark was written: see run {}", run.id),
+    };
+    let failure = Failure::new(Kind::Unreachable, message);
+    Err(failure.hint("look at the run, and at the archive").into())
 }
 
 fn order<'a>(config: &Path, task: Task, archive: &Archive, person: &'a Person) -> Order<'a> {
@@ -213,6 +225,22 @@ fn end(text: &str) -> Result<String, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_whose_run_is_not_done_is_no_success() {
+        let run = ServeRun::begun("1", ("c", "keep", "x"), "anna", 1000);
+        for (state, is_done) in [
+            (RunState::Done, true),
+            (RunState::Running, false),
+            (RunState::Lost, false),
+        ] {
+            let run = ServeRun {
+                state,
+                ..run.clone()
+            };
+            assert_eq!(require_done(&run).is_ok(), is_done, "{state:?}");
+        }
+    }
 
     #[test]
     fn a_mark_has_a_reason_and_an_end_that_is_a_time() {

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
+    thread::Builder,
     time::Duration,
 };
 
@@ -22,7 +23,7 @@ use nix::{
 use serde_json::Value;
 use tokio::{
     process::{Child, Command},
-    sync::Semaphore,
+    sync::{Semaphore, oneshot},
     time::timeout,
 };
 
@@ -39,6 +40,8 @@ use crate::{
 
 /// The verbs that run at once to answer requests.
 const AT_ONCE: usize = 4;
+/// The plans that are made at once: each may take long, and keeps no other verb waiting.
+const PLANS_AT_ONCE: usize = 2;
 /// The entries that are downloaded at once.
 const DOWNLOADS_AT_ONCE: usize = 8;
 /// The time after which a verb that only looks is given up.
@@ -93,11 +96,15 @@ impl Asked<'_> {
         }
     }
 
+    fn is_plan(&self) -> bool {
+        matches!(self, Asked::PlanImport(..) | Asked::PlanRollback)
+    }
+
     /// Returns the time after which it is given up: a plan reads the whole archive.
     fn limit(&self) -> Duration {
-        match self {
-            Asked::PlanImport(..) | Asked::PlanRollback => LONGEST_PLAN,
-            _ => LONGEST_LOOK,
+        match self.is_plan() {
+            true => LONGEST_PLAN,
+            false => LONGEST_LOOK,
         }
     }
 }
@@ -168,6 +175,7 @@ pub struct Program {
     /// The socket of the agent that runs them, if that is not this process.
     agent: Option<PathBuf>,
     permits: Semaphore,
+    plans: Semaphore,
     /// Counts downloads.
     pub downloads: Arc<Semaphore>,
 }
@@ -179,6 +187,7 @@ impl Program {
             executable: executable.to_owned(),
             agent,
             permits: Semaphore::new(AT_ONCE),
+            plans: Semaphore::new(PLANS_AT_ONCE),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)),
         }
     }
@@ -234,15 +243,24 @@ impl Program {
         asked: &Asked<'_>,
         read: impl FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     ) -> Result<(ExitStatus, T)> {
-        let _permit = self.permits.acquire().await?;
+        let permits = match asked.is_plan() {
+            true => &self.plans,
+            false => &self.permits,
+        };
+        let _permit = permits.acquire().await?;
         let mut command = self.command(config, Look::from(asked))?;
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = Working::start(&mut command)?;
         let stdout = child.0.stdout.take().context("no output")?;
         let mut stdout = File::from(stdout.into_owned_fd()?).take(MOST_BYTES);
-        let reading = tokio::task::spawn_blocking(move || read(&mut stdout));
+        // A thread of its own: a verb that takes long keeps no password waiting.
+        let (tell, told) = oneshot::channel();
+        let thread = Builder::new().name("report".to_owned());
+        thread.spawn(move || {
+            let _ = tell.send(read(&mut stdout));
+        })?;
         let work = async {
-            let read = reading.await?;
+            let read = told.await?;
             // A verb whose reader had enough ends by itself.
             Ok::<_, anyhow::Error>((child.0.wait().await?, read))
         };

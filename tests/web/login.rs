@@ -1,12 +1,16 @@
 //! Logging in: how often, how alike, how much memory, and what a thief of the state has.
 
 use std::{
-    fs, thread,
+    fs,
+    io::Write as _,
+    thread,
     time::{Duration, Instant},
 };
 
+use support::directories;
+
 use crate::{
-    client::{Answer, exchange},
+    client::{Answer, connect, exchange},
     site::{API, PASSWORD, Site, cookie},
 };
 
@@ -74,6 +78,65 @@ fn a_sixth_try_within_a_minute_is_refused_and_audited_once() {
     let mut wanted = vec![("anna", "forbidden"); 5];
     wanted.extend([("anna", "too_many"), ("olga", "done")]);
     assert_eq!(outcomes, wanted);
+}
+
+#[test]
+fn a_password_that_is_typed_as_a_name_is_kept_nowhere() {
+    let site = Site::with_admin();
+    let serving = site.start(&[]);
+    for _ in 0..5 {
+        serving.try_login("my-typed-secret", "x").is(403);
+    }
+    serving.try_login("my-typed-secret", "x").is(429);
+    serving.try_login("anna", "my-typed-secret").is(403);
+    let actors = site.audit().into_iter().map(|(actor, ..)| actor);
+    let mut wanted = vec!["unknown"; 6];
+    wanted.push("anna");
+    assert_eq!(actors.collect::<Vec<_>>(), wanted);
+    let folder = site.state();
+    let entries = fs::read_dir(folder.parent().expect("a folder")).expect("a folder");
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let bytes = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("my-typed-secret"), "{}", path.display());
+    }
+    assert!(!serving.log().contains("my-typed-secret"));
+}
+
+#[test]
+fn a_login_waits_for_no_verb_that_gets_no_answer() {
+    let site = Site::new();
+    let token = site.token("grafana", "viewer", &[]);
+    let serving = site.start(&[]);
+    let anna = serving.login("anna");
+    let program = serving.program(&token);
+    serving.snapshots(&program);
+    let answer = program.get(&format!("{API}/destinations")).is(200).json();
+    let id = answer["destinations"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    // From now on this destination takes requests, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let text =
+        directories::DATA_AND_PAGE.replace("prefix = \"x\"\n", "prefix = \"x\"\nto = [\"d1\"]\n");
+    let place = format!(
+        "[backup.destinations.d1]\nurl = \"s3://b/x\"\nendpoint = \"http://127.0.0.1:{port}\"\nallow_http = true\n\
+         access_key_id = \"AK\"\nsecret_access_key = \"SK\"\nregion = \"r\"\n"
+    );
+    site.machine.write("etc/config.toml", text + &place, 0o600);
+    let request = anna.request("GET", &format!("/destinations/{id}"), "");
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(serving.address);
+        stream.write_all(request.as_bytes()).expect("sent");
+        held.push((stream, silent.accept().expect("a verb").0));
+    }
+    let start = Instant::now();
+    serving.try_login("anna", PASSWORD).is(303);
+    let taken = start.elapsed();
+    assert!(taken < Duration::from_secs(8), "{taken:?}");
 }
 
 #[test]

@@ -490,6 +490,47 @@ fn a_backup_outlives_a_killed_server_and_the_next_one_tells_its_end() {
     go_on(&site);
 }
 
+#[test]
+fn a_backup_whose_recorder_is_killed_is_at_work_until_it_ends_and_can_be_cancelled() {
+    let site = Site::new();
+    hold(&site);
+    let token = site.token("olga-t", "operator", &[]);
+    for is_server_killed in [false, true] {
+        let mut serving = site.start(&[]);
+        let program = serving.program(&token);
+        let backup = format!("/configurations/{}/backup", configuration(&program));
+        let before = archives(&site, "near").len();
+        let run = send(&program, "POST", &backup, &json!({})).is(202).json();
+        let id = text(&run, "id");
+        wait("a hook", || site.machine.path("begun").exists());
+        let pids = processes(&site, &id);
+        if is_server_killed {
+            serving.end(Signal::SIGKILL);
+        }
+        kill(Pid::from_raw(pids[0]), Signal::SIGKILL).expect("killed");
+        wait("an end", || !is_alive(pids[0]));
+        assert!(is_alive(pids[1]), "the verb works");
+        if is_server_killed {
+            drop(serving);
+            serving = site.start(&[]);
+        }
+        let program = serving.program(&token);
+        // Nothing else may begin beside it.
+        send(&program, "POST", &backup, &json!({})).is(409);
+        let path = format!("{API}/runs/{id}");
+        let answer = program.send("DELETE", &path, "").is(202);
+        assert_eq!(answer.json()["state"], "running", "{}", answer.text());
+        wait("an end", || !is_alive(pids[1]));
+        let run = ended(&serving, &program, &run);
+        assert_ne!(run["state"], "done", "{run:#}");
+        assert_eq!(run["cancelled_by"], "olga-t", "{run:#}");
+        assert_eq!(archives(&site, "near").len(), before);
+        leaves_nothing(&site);
+        fs::remove_file(site.machine.path("begun")).expect("removed");
+    }
+    go_on(&site);
+}
+
 /// Ends the hooks that wait still.
 fn go_on(site: &Site) {
     fs::write(site.machine.path("go"), "").expect("written");

@@ -12,7 +12,7 @@ use crate::model::digest::Digest;
 /// An act, as the trail keeps it.
 #[derive(Debug, Clone, Copy)]
 pub struct Deed<'a> {
-    /// The name of the user or token, or what was given for one.
+    /// The name of the user or token; `unknown` for a login with the name of no account.
     pub actor: &'a str,
     /// The address that it came from.
     pub address: &'a str,
@@ -33,7 +33,7 @@ pub struct AuditRecord {
     #[serde(serialize_with = "moment")]
     #[schema(value_type = String, format = DateTime)]
     pub at: i64,
-    /// The name of the user or token, or what was given for one.
+    /// The name of the user or token; `unknown` for a login with the name of no account.
     pub actor: String,
     /// The address that it came from.
     pub address: String,

@@ -217,11 +217,15 @@ impl Database {
         })
     }
 
-    /// Gives back the claims of a server that ended before their runs began.
+    /// Gives back the claims of a server that ended before their runs began, and names the runs of the others.
     pub fn release_plans(&self) -> Result<()> {
-        let text = format!("DELETE FROM applies WHERE {RUN} IS NULL");
         self.change(|transaction| {
-            transaction.execute(&text, [])?;
+            // Keys are forgotten after a day, and applications never.
+            transaction.execute(
+                &format!("UPDATE applies SET run = {RUN} WHERE run IS NULL"),
+                [],
+            )?;
+            transaction.execute("DELETE FROM applies WHERE run IS NULL", [])?;
             Ok(())
         })
     }
@@ -229,18 +233,25 @@ impl Database {
     /// Gives back a claim whose run did not begin.
     pub fn release_plan(&self, id: &str) -> Result<()> {
         self.change(|transaction| {
-            transaction.execute("DELETE FROM applies WHERE plan = ?1 AND run IS NULL", [id])?;
+            transaction.execute(
+                &format!("DELETE FROM applies WHERE plan = ?1 AND {RUN} IS NULL"),
+                [id],
+            )?;
             Ok(())
         })
     }
 
-    /// Returns the run of a configuration that a rollback would undo: the last one of those that this server began.
+    /// Returns the run of a configuration that a rollback would undo: the last one of those that this server began. One that
+    /// told that it changed nothing is not meant.
     pub fn last_applied_run(&self, config: &str) -> Result<Option<String>> {
+        let text = format!(
+            "SELECT {RUN} AS last FROM applies JOIN plans ON plans.id = plan LEFT JOIN runs ON runs.id = last \
+             WHERE plans.config = ?1 AND last IS NOT NULL \
+             AND (runs.answer IS NULL OR json_extract(runs.answer, '$.applied')) \
+             ORDER BY applies.at DESC, applies.rowid DESC LIMIT 1"
+        );
         self.read(|connection| {
-            let mut query = connection.prepare_cached(
-                &format!("SELECT {RUN} AS last FROM applies JOIN plans ON plans.id = plan \
-                 WHERE config = ?1 AND last IS NOT NULL ORDER BY at DESC, applies.rowid DESC LIMIT 1"),
-            )?;
+            let mut query = connection.prepare_cached(&text)?;
             query.query_row([config], |row| row.get(0)).optional()
         })
     }
@@ -249,6 +260,7 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::database::{Beginning, Deed, End, Key, ServeRun};
 
     fn plan(id: &str, made_at: i64) -> Plan {
         Plan {
@@ -301,6 +313,77 @@ mod tests {
         );
         let last = database.last_applied_run("c").expect("read");
         assert_eq!(last.as_deref(), Some("r1"));
+    }
+
+    /// Applies a plan, by a run with this key that told this.
+    fn apply(database: &Database, id: &str, report: Option<Value>, seconds: i64) {
+        let now = DateTime::from_timestamp(1_796_040_000 + seconds, 0).expect("a time");
+        let plan = plan(id, now.timestamp());
+        database.add_plan(&plan).expect("added");
+        assert!(database.claim_plan(id, "anna", now).expect("claimed"));
+        let key = Key {
+            name: plan.key(),
+            digest: String::new(),
+        };
+        let deed = Deed {
+            actor: "anna",
+            address: "",
+            action: "apply",
+            target: "",
+            outcome: "begun",
+        };
+        let run = ServeRun::begun(id, ("c", "import", ""), "anna", now.timestamp());
+        let begun = database.begin_run(&run, Some(&key), deed, now);
+        assert_eq!(begun.expect("asked"), Beginning::Begun);
+        let end = End {
+            exit_code: report.is_some().then_some(11),
+            report: report.as_ref(),
+            ..End::default()
+        };
+        database.end_run(id, &end, now).expect("ended");
+    }
+
+    #[test]
+    fn a_run_that_began_is_that_of_its_plan_also_a_day_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(&folder.path().join("serve.sqlite")).expect("made");
+        apply(&database, "one", None, 0);
+        // The server was killed before it named the run, or could not start its process.
+        database.release_plan("one").expect("kept");
+        database.release_plans().expect("kept");
+        let forget = |connection: &rusqlite::Connection| connection.execute("DELETE FROM keys", []);
+        assert_eq!(database.read(forget).expect("forgotten"), 1);
+        database.release_plans().expect("kept");
+        let applied = database.plan("one").expect("read").expect("a plan").applied;
+        assert_eq!(applied.expect("applied").run.as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_run_that_changed_nothing_takes_no_undo_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(&folder.path().join("serve.sqlite")).expect("made");
+        let last = || database.last_applied_run("c").expect("read");
+        let failed = serde_json::json!({"error": {"kind": "blocked"}});
+        for (number, (id, report, expected)) in [
+            ("a", serde_json::json!({"applied": true}), "a"),
+            ("b", serde_json::json!({"applied": false}), "a"),
+            ("c", failed, "a"),
+            ("d", serde_json::json!({"applied": true}), "d"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            apply(
+                &database,
+                id,
+                Some(report),
+                i64::try_from(number).expect("small"),
+            );
+            assert_eq!(last().as_deref(), Some(expected), "{id}");
+        }
+        // Nothing tells how this one ended.
+        apply(&database, "e", None, 9);
+        assert_eq!(last().as_deref(), Some("e"));
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Database {
     pub fn cancel_run(&self, id: &str, deed: Deed<'_>, now: DateTime<Utc>) -> Result<bool> {
         self.change(|transaction| {
             let count = transaction.execute(
-                "UPDATE runs SET cancelled_by = ?2 WHERE id = ?1 AND ended_at IS NULL",
+                "UPDATE runs SET cancelled_by = coalesce(cancelled_by, ?2) WHERE id = ?1 AND ended_at IS NULL",
                 [id, deed.actor],
             )?;
             if count > 0 {

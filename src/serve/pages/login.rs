@@ -26,6 +26,9 @@ use crate::{
     store::Secret,
 };
 
+/// The actor of a login in the audit trail if no account has the name.
+const UNKNOWN: &str = "unknown";
+
 /// The fields of the form.
 #[derive(Deserialize)]
 pub struct Login {
@@ -108,10 +111,12 @@ async fn try_begin(
     let now = server.now();
     let (name, password) = (login.name, Secret::new(login.password));
     let from = address.to_string();
+    let user = server.database.user(&name)?;
+    // A password that was typed in the wrong field stays out of the trail.
+    let shown = user.as_ref().map_or(UNKNOWN, |user| user.name.as_str());
     let note = |outcome: &str| {
-        let shown: String = name.chars().take(64).collect();
         let deed = Deed {
-            actor: &shown,
+            actor: shown,
             address: &from,
             action: "login",
             target: "",
@@ -128,8 +133,7 @@ async fn try_begin(
         }
         return Ok(form(Some(busy), StatusCode::TOO_MANY_REQUESTS));
     }
-    let user = server.database.user(&name)?;
-    let stretched = user.map(|user| user.password);
+    let stretched = user.as_ref().map(|user| user.password.clone());
     let Some(is_right) = server.checks.is_right(password, stretched).await else {
         return Ok(form(Some(busy), StatusCode::TOO_MANY_REQUESTS));
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use tracing::warn;
 
 use super::{
     make::{digest, patterns, rehearse},
@@ -146,7 +147,10 @@ async fn try_apply(
     }
     match start(server, person, &plan) {
         Ok(run) => {
-            server.database.name_run(&plan.id, &run.id)?;
+            // The run works, and its key names it as well.
+            if let Err(error) = server.database.name_run(&plan.id, &run.id) {
+                warn!("Cannot name the run of the plan {}: {error:#}", plan.id);
+            }
             Ok((run, Outcome::Begun))
         }
         Err(trouble) => {

@@ -53,7 +53,16 @@ pub fn follow(server: &Arc<Server>, id: &str, mut child: Child) {
     let (server, id) = (server.clone(), id.to_owned());
     tokio::spawn(async move {
         let status = child.wait().await;
-        finish(&server, &id, status.ok().map(exit_code)).await;
+        let path = server.runs.files(&id).record;
+        let code = match orphan(&path) {
+            // The verb outlived the process that waits for it, so nothing tells its exit code.
+            Some(verb) => {
+                ended(verb).await;
+                None
+            }
+            None => status.ok().map(exit_code),
+        };
+        finish(&server, &id, code).await;
     });
 }
 
@@ -79,12 +88,26 @@ async fn follow_adopted(server: Arc<Server>, run: ServeRun) {
         // Its process never began, and from now on it will not.
         None => drop(create(&path)),
     }
+    if let Some(verb) = orphan(&path) {
+        ended(verb).await;
+    }
     let code = Record::read(&path).and_then(|record| record.exit_code);
     finish(&server, &run.id, code).await;
 }
 
+/// Returns the verb of a run whose recorder was killed, as long as it works.
+fn orphan(path: &Path) -> Option<Process> {
+    let record = Record::read(path).filter(|record| record.exit_code.is_none())?;
+    record.verb.filter(|verb| verb.is_alive())
+}
+
+/// Returns the process that is told that a run should end: the recorder, which leads the session of the run, or else the verb.
+pub async fn at_work(path: &Path) -> Option<Process> {
+    recorder(path).await.or_else(|| orphan(path))
+}
+
 /// Returns the process that records a run, which it writes soon after its start.
-pub async fn recorder(path: &Path) -> Option<Process> {
+async fn recorder(path: &Path) -> Option<Process> {
     let end = Instant::now() + LONGEST_START;
     loop {
         let recorder = Record::read(path).and_then(|record| record.recorder);

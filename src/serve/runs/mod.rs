@@ -208,9 +208,14 @@ pub async fn cancel(server: &Server, id: &str, person: &Person) -> Result<ServeR
         server.database.record(deed("blocked"), server.now())?;
         return Err(Failure::new(Kind::Blocked, "this run has ended").into());
     }
-    if let Some(recorder) = follow::recorder(&server.runs.files(id).record).await {
-        session::signal(Pid::from_raw(recorder.pid), Signal::SIGTERM);
-    }
+    // A client that goes away takes nothing back.
+    let record = server.runs.files(id).record;
+    let told = tokio::spawn(async move {
+        if let Some(process) = follow::at_work(&record).await {
+            session::signal(Pid::from_raw(process.pid), Signal::SIGTERM);
+        }
+    });
+    let _ = told.await;
     let found = server.database.run(id)?;
     Ok(found.ok_or_else(|| Trouble::missing("run"))?.0)
 }
