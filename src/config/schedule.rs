@@ -69,10 +69,12 @@ pub enum AgentVerb {
     Import,
     /// `rollback`.
     Rollback,
+    /// `serve policy apply`: the schedule and the retention in the configuration.
+    Policy,
 }
 
 /// The verbs by their words.
-const AGENT_VERBS: [(&str, AgentVerb); 8] = [
+const AGENT_VERBS: [(&str, AgentVerb); 9] = [
     ("backup", AgentVerb::Backup),
     ("verify", AgentVerb::Verify),
     ("check", AgentVerb::Check),
@@ -81,6 +83,7 @@ const AGENT_VERBS: [(&str, AgentVerb); 8] = [
     ("content", AgentVerb::Content),
     ("import", AgentVerb::Import),
     ("rollback", AgentVerb::Rollback),
+    ("policy", AgentVerb::Policy),
 ];
 
 /// The verbs that are allowed unless the configuration says otherwise: they neither replace the state nor tell secrets.

@@ -8,7 +8,7 @@ use std::{
     io::{self, Write as _},
     os::{
         fd::AsRawFd as _,
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     },
     path::{Path, PathBuf},
     time::SystemTime,
@@ -282,6 +282,24 @@ pub fn publish(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
 /// Publishes `bytes` at `path`, 0644 whatever the umask, in place of an earlier file. Only for what every user may read.
 pub fn publish_readable(path: &Path, bytes: &[u8]) -> Result<()> {
     publish_with(path, bytes, Existing::Replace, 0o644)
+}
+
+/// Publishes `bytes` in place of the file at `path`, with the mode and the owner of that one. Links to it and lists of access
+/// beyond the mode are not promised to stay.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let old = path.metadata()?;
+        let mut draft = Draft::create(&folder_of(path))?;
+        let file = draft.file();
+        let new = file.metadata()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            fchown(&*file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+        file.write_all(bytes)?;
+        draft.publish(path, Existing::Replace)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn publish_with(path: &Path, bytes: &[u8], existing: Existing, mode: u32) -> Result<()> {

@@ -33,6 +33,15 @@ struct FailedDestination {
     destination: String,
 }
 
+/// The looks, the last of which tells that all are done.
+const ALL: &[Asked<'static>] = &[
+    Asked::Status,
+    Asked::List,
+    Asked::History,
+    Asked::Policy,
+    Asked::Schedule,
+];
+
 /// Asks again if what is known is old, without waiting for it.
 pub fn freshen(server: &Arc<Server>) {
     let now = server.now().timestamp();
@@ -51,11 +60,17 @@ pub fn freshen(server: &Arc<Server>) {
     tokio::spawn(async move { look(&server).await });
 }
 
+/// Asks one configuration again for its schedule and retention: they were changed.
+pub async fn look_again(server: &Server, config: &Path) -> Result<()> {
+    look_once(server, config, &Asked::Policy).await?;
+    look_once(server, config, &Asked::Schedule).await
+}
+
 /// Asks all configurations, and keeps what they tell.
 pub async fn look(server: &Server) {
     for config in &server.configs {
-        for asked in [Asked::Status, Asked::List, Asked::History, Asked::Schedule] {
-            if let Err(error) = look_once(server, config, &asked).await {
+        for asked in ALL {
+            if let Err(error) = look_once(server, config, asked).await {
                 warn!(
                     "Cannot look at the destinations of {}: {error:#}",
                     config.display()

@@ -27,6 +27,7 @@ mod password;
 mod patient;
 mod person;
 mod plans;
+pub mod policies;
 mod program;
 mod role;
 mod runs;

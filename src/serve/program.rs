@@ -31,6 +31,7 @@ use super::{
     agent::{Look, Request, Wanted},
     answer::told,
     database::Copy,
+    policies::PolicyValues,
     task::Task,
 };
 use crate::{
@@ -72,8 +73,12 @@ pub enum Asked<'a> {
     Diff(&'a Copy, &'a Copy),
     /// The archives that the policy of a destination would remove, and the reasons.
     Prune(&'a str),
+    /// The same under a policy that is not in force.
+    Simulate(&'a str, &'a PolicyValues),
     /// The next runs of jobs.
     Schedule,
+    /// The schedule and the retention in force.
+    Policy,
     /// The plan of an import: an archive, and patterns of its entries.
     PlanImport(&'a str, &'a [String]),
     /// The plan of a rollback.
@@ -89,7 +94,8 @@ impl Asked<'_> {
             Asked::History => "history",
             Asked::Inspect(_) => "inspect",
             Asked::DiffHere(_) | Asked::Diff(..) => "diff",
-            Asked::Prune(_) => "prune",
+            Asked::Prune(_) | Asked::Simulate(..) => "prune",
+            Asked::Policy => "policy",
             Asked::Schedule => "schedule",
             Asked::PlanImport(..) => "import",
             Asked::PlanRollback => "rollback",
@@ -128,6 +134,11 @@ impl From<&Asked<'_>> for Look {
             Asked::Prune(destination) => Look::Prune {
                 destination: (*destination).to_owned(),
             },
+            Asked::Simulate(destination, values) => Look::Simulate {
+                destination: (*destination).to_owned(),
+                values: (*values).clone(),
+            },
+            Asked::Policy => Look::Policy,
             Asked::PlanImport(location, entries) => Look::Import {
                 location: (*location).to_owned(),
                 entries: entries.to_vec(),

@@ -4,6 +4,8 @@ use std::{ffi::OsString, iter, slice::from_ref};
 
 use serde::{Deserialize, Serialize};
 
+use super::policies::PolicyValues;
+
 /// A verb that works. Destinations and archives are those that the verbs told, never words of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
@@ -48,6 +50,13 @@ pub enum Task {
         /// The digest of the plan: another one is refused.
         plan: String,
     },
+    /// The values of a policy, written into the configuration.
+    Policy {
+        /// The values.
+        values: Box<PolicyValues>,
+        /// The digest of the text that is meant: another one is refused.
+        digest: String,
+    },
     /// The undoing of the last import.
     Rollback {
         /// The digest of the plan: another one is refused.
@@ -66,6 +75,7 @@ impl Task {
             Task::Keep { .. } | Task::Release { .. } => "keep",
             Task::Import { .. } => "import",
             Task::Rollback { .. } => "rollback",
+            Task::Policy { .. } => "policy",
         }
     }
 
@@ -93,8 +103,15 @@ impl Task {
                 (options.collect(), from_ref(location))
             }
             Task::Rollback { plan } => (vec![demand(plan)], &[]),
+            Task::Policy { values, digest } => {
+                let options = iter::once(format!("--digest={digest}")).chain(values.options());
+                (options.collect(), &[])
+            }
         };
-        let mut words = vec![OsString::from(self.verb())];
+        let mut words: Vec<OsString> = match self {
+            Task::Policy { .. } => ["serve", "policy", "apply"].map(OsString::from).into(),
+            _ => vec![OsString::from(self.verb())],
+        };
         words.extend(options.iter().map(OsString::from));
         if !names.is_empty() {
             words.push(OsString::from("--"));
@@ -169,6 +186,16 @@ mod tests {
                     plan: "0f".to_owned(),
                 },
                 "rollback --plan=0f",
+            ),
+            (
+                Task::Policy {
+                    values: Box::new(PolicyValues {
+                        schedule: Some("--x".to_owned()),
+                        ..PolicyValues::default()
+                    }),
+                    digest: "0f".to_owned(),
+                },
+                "serve policy apply --digest=0f --schedule=--x",
             ),
         ] {
             assert_eq!(line(&task), expected);

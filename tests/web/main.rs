@@ -19,6 +19,7 @@ mod login;
 mod looks;
 mod paths;
 mod pictures;
+mod policies;
 mod restore;
 mod rights;
 mod runs;

@@ -30,7 +30,7 @@ const FORMS: [(&str, &str); 7] = [
 ];
 
 /// The routes that change something: a body that is fine, and the answers to those that may.
-const CHANGES: [(&str, &str, &str, &[u16]); 11] = [
+const CHANGES: [(&str, &str, &str, &[u16]); 15] = [
     ("post", "/configurations/{id}/backup", "{}", &[404]),
     ("post", "/destinations/{id}/check", "{}", &[202, 409]),
     ("post", "/snapshots/{id}/verify", "{}", &[202, 409]),
@@ -52,6 +52,15 @@ const CHANGES: [(&str, &str, &str, &[u16]); 11] = [
         &[404],
     ),
     ("post", "/hosts/{id}/rollback", "{}", &[404]),
+    ("post", "/policies", "{\"name\": \"x\"}", &[200]),
+    ("patch", "/policies/{id}", "{}", &[404]),
+    ("delete", "/policies/{id}", "", &[404]),
+    (
+        "patch",
+        "/configurations/{id}",
+        "{\"policy\": \"default\"}",
+        &[404],
+    ),
 ];
 
 /// A route of programs: method, path, and the least role.
@@ -162,10 +171,13 @@ fn every_route_of_programs_is_for_its_role_and_those_above() {
             let program = serving.program(token);
             let is_allowed = rank(role) >= rank(least);
             let answer = program.get(&path);
-            // Of runs and plans there are none.
+            // Of runs, plans and policies none has that identifier.
             let statuses: &[u16] = if !is_allowed {
                 &[403]
-            } else if route.contains("/runs/{") || route.contains("/plans/{") {
+            } else if ["/runs/{", "/plans/{", "/policies/{"]
+                .iter()
+                .any(|part| route.contains(part))
+            {
                 &[404]
             } else {
                 &[200]
@@ -236,6 +248,8 @@ fn every_change_is_for_its_role_and_those_above() {
         };
         let ask = |client: &Client| {
             let client = client.with("Content-Type: application/json");
+            // Some changes have to name the state that they are meant for.
+            let client = client.with("If-Match: 1");
             client.send(&method.to_uppercase(), &path, body)
         };
         let before = site.rows(all);

@@ -1,10 +1,13 @@
-//! The reports of `serve user` and `serve token`.
+//! The reports of `serve user`, `serve token` and `serve policy`.
 
 use anyhow::Result;
 use serde_json::json;
 
 use super::{printer::Printer, table::table};
-use crate::serve::{Token, User};
+use crate::serve::{
+    Token, User,
+    policies::{PolicyReport, WrittenPolicy},
+};
 
 /// Shows users.
 pub fn users(printer: &Printer, users: &[User]) -> Result<u8> {
@@ -37,5 +40,36 @@ pub fn tokens(printer: &Printer, tokens: &[Token]) -> Result<u8> {
             ]
         });
         table(&["NAME", "ROLE", "HOSTS", "EXPIRES", "LAST USE"], rows)
+    })
+}
+
+/// Shows the schedule and the retention in force.
+pub fn policy(printer: &Printer, report: &PolicyReport) -> Result<u8> {
+    printer.report(report, || {
+        let rows = report.values.iter().map(|one| {
+            let value = one.value.as_ref();
+            let place = one.place.clone();
+            vec![
+                one.key.clone(),
+                value.map_or_else(|| "-".to_owned(), ToString::to_string),
+                place.unwrap_or_else(|| one.from.to_string()),
+            ]
+        });
+        table(&["KEY", "VALUE", "FROM"], rows)
+    })
+}
+
+/// Shows the lines of a policy, and their fate.
+pub fn written(printer: &Printer, report: &WrittenPolicy) -> Result<u8> {
+    printer.report(report, || {
+        let fate = match (report.changed, report.written) {
+            (false, _) => "says this already",
+            (true, true) => "says this now",
+            (true, false) => "would say this; nothing was written",
+        };
+        let timer = report.timer.iter();
+        let timer = timer.map(|command| format!("Let the timers follow: {command}\n"));
+        let timer: String = timer.collect();
+        format!("{}\n{} {fate}\n{timer}", report.lines, report.config)
     })
 }

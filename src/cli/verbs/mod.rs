@@ -40,6 +40,8 @@ mod serve;
 #[cfg(feature = "serve")]
 mod serve_agent;
 #[cfg(feature = "serve")]
+mod serve_policy;
+#[cfg(feature = "serve")]
 mod serve_settings;
 mod simulate;
 mod stats;

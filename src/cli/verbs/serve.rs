@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     serve_agent::{AgentArguments, AskArguments},
+    serve_policy::PolicyArguments,
     serve_settings::{LISTEN, STATE, beside, looked_after, origin_of, served},
 };
 use crate::{
@@ -83,6 +84,7 @@ enum ServeVerb {
     /// Add, revoke and list tokens, by which programs log in
     #[command(subcommand)]
     Token(TokenVerb),
+    Policy(PolicyArguments),
     Agent(AgentArguments),
     /// Have the agent run a verb
     #[command(hide = true)]
@@ -194,6 +196,7 @@ impl ServeArguments {
                 let (state, served) = written(self.state)?;
                 self.flags.run(app, state, config, served)
             }
+            Some(ServeVerb::Policy(verb)) => verb.run(app),
             Some(ServeVerb::Agent(verb)) => verb.run(app),
             Some(ServeVerb::Ask(verb)) => verb.run(app),
             Some(ServeVerb::User(verb)) => {
@@ -209,7 +212,10 @@ impl ServeArguments {
 
     /// Returns true if it serves, or works for a server: it leaves the state of the service to verbs.
     pub fn serves(&self) -> bool {
-        !matches!(self.verb, Some(ServeVerb::User(_) | ServeVerb::Token(_)))
+        !matches!(
+            self.verb,
+            Some(ServeVerb::User(_) | ServeVerb::Token(_) | ServeVerb::Policy(_))
+        )
     }
 }
 

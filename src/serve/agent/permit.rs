@@ -69,6 +69,7 @@ fn allowance(wanted: &Wanted) -> Option<AgentVerb> {
             Task::Keep { .. } | Task::Release { .. } => AgentVerb::Keep,
             Task::Import { .. } => AgentVerb::Import,
             Task::Rollback { .. } => AgentVerb::Rollback,
+            Task::Policy { .. } => AgentVerb::Policy,
         }),
     }
 }
@@ -83,10 +84,13 @@ impl Names<'_> {
                 | Look::Metrics
                 | Look::History
                 | Look::Schedule
+                | Look::Policy
                 | Look::Rollback => {}
                 Look::Inspect { location } => names.locations.push(location),
                 Look::Diff { locations } => names.locations.extend(strings(locations)),
-                Look::Prune { destination } => names.destinations.push(destination),
+                Look::Prune { destination } | Look::Simulate { destination, .. } => {
+                    names.destinations.push(destination);
+                }
                 Look::Content { location, entry } => {
                     names.locations.push(location);
                     names.patterns.push(entry);
@@ -97,7 +101,8 @@ impl Names<'_> {
                 }
             },
             Wanted::Task(task) => match task {
-                Task::Backup => {}
+                // Its values are those of a policy alone; the verb checks them, and the digest.
+                Task::Backup | Task::Policy { .. } => {}
                 Task::Rollback { plan } => names.patterns.push(plan),
                 Task::Check { destination } => names.destinations.push(destination),
                 Task::Verify { locations } => names.locations.extend(strings(locations)),

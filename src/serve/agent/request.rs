@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
-use crate::serve::task::Task;
+use crate::serve::{policies::PolicyValues, task::Task};
 
 /// The most bytes of a request.
 pub const MOST_BYTES: usize = 256 << 10;
@@ -58,6 +58,15 @@ pub enum Look {
         /// The destination.
         destination: String,
     },
+    /// The same under other rules of retention.
+    Simulate {
+        /// The destination.
+        destination: String,
+        /// The values of a policy.
+        values: PolicyValues,
+    },
+    /// The schedule and the retention in force.
+    Policy,
     /// The content of an entry.
     Content {
         /// The archive.
@@ -86,7 +95,8 @@ impl Look {
             Look::Schedule => "schedule",
             Look::Inspect { .. } => "inspect",
             Look::Diff { .. } => "diff",
-            Look::Prune { .. } => "prune",
+            Look::Prune { .. } | Look::Simulate { .. } => "prune",
+            Look::Policy => "serve",
             Look::Content { .. } => "extract",
             Look::Import { .. } => "import",
             Look::Rollback => "rollback",
@@ -111,6 +121,14 @@ impl Look {
             Look::Inspect { location } => (&[], vec![location]),
             Look::Diff { locations } => (&[], locations.iter().map(String::as_str).collect()),
             Look::Prune { destination } => (&["--dry-run"], vec![destination]),
+            Look::Simulate {
+                destination,
+                values,
+            } => {
+                only.extend(values.prune_options());
+                (&["--dry-run"], vec![destination])
+            }
+            Look::Policy => (&["policy", "show"], Vec::new()),
             Look::Content { location, entry } => (&["-o", "-"], vec![location, entry]),
             Look::Import { location, entries } => {
                 only.extend(entries.iter().map(|entry| format!("--only={entry}")));

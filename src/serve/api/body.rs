@@ -79,3 +79,46 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestKey {
         })
     }
 }
+
+/// The state that a change is meant for: `If-Match` (RFC 9110, 13.1.1).
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct Generation {
+    /// The `generation` of what is changed, as it was seen
+    #[param(rename = "If-Match")]
+    name: String,
+}
+
+impl Generation {
+    /// Returns it in words.
+    pub fn word(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns it as a number.
+    pub fn number(&self) -> Result<i64, Trouble> {
+        let number = self.name.parse();
+        number.map_err(|_| Trouble::misread("`If-Match` is not a generation, a number"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Generation {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
+        let mut values = parts.headers.get_all(header::IF_MATCH).into_iter();
+        let (first, second) = (values.next(), values.next());
+        let name = first.filter(|_| second.is_none());
+        let name = name.and_then(|name| name.to_str().ok()).map(str::trim);
+        let failure = Failure::new(Kind::Usage, "this change needs one `If-Match`");
+        // RFC 6585, 3: the client would overwrite what it has not seen.
+        let required = || Trouble {
+            status: StatusCode::PRECONDITION_REQUIRED,
+            failure: failure.hint("send the `generation` that you have seen"),
+        };
+        let name = name.ok_or_else(required)?.trim_matches('"');
+        Ok(Generation {
+            name: name.to_owned(),
+        })
+    }
+}

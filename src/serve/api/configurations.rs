@@ -1,6 +1,6 @@
-//! `GET configurations`, and `POST configurations/{id}/backup`.
+//! `GET configurations`, `PATCH configurations/{id}`, and `POST configurations/{id}/backup`.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -8,17 +8,18 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    body::{Given, RequestKey},
+    body::{Generation, Given, RequestKey},
     runs::RunAnswer,
     words::Place,
 };
 use crate::serve::{
     Server,
     answer::Trouble,
-    database::id_of,
+    database::{Assignment, id_of},
     index::freshen,
     orders,
-    person::{Operator, Viewer},
+    person::{Admin, Operator, Viewer},
+    policies::{Difference, How, PolicyValues, assign, desired, differences},
 };
 
 /// The configurations.
@@ -30,13 +31,36 @@ pub struct ConfigurationsAnswer {
 
 /// A configuration.
 #[derive(Debug, Serialize, ToSchema)]
-struct Configuration {
+pub struct Configuration {
     /// Its identifier.
     id: String,
     /// Its file.
     config: String,
     /// The report of `hookshot schedule --json`; null if there is none yet.
     schedule: Value,
+    /// The way by which it has its policy: `own`, `inherited`, or `configuration` if its file decides.
+    how: How,
+    /// The identifier of the policy that is meant for it.
+    policy: Option<String>,
+    /// The values in place of those of the policy.
+    overrides: PolicyValues,
+    /// The report of `hookshot serve policy show --json`: the values in force, each with the file that says it.
+    effective: Value,
+    /// The values that the policy means otherwise than they are in force.
+    differences: Vec<Difference>,
+    /// The digest of the file, for `If-Match`; null if it cannot be read.
+    generation: Option<String>,
+}
+
+/// The policy of a configuration.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigurationBody {
+    /// The identifier of the policy; null if the configuration is to decide by itself.
+    policy: Option<String>,
+    /// The values in place of those of the policy.
+    #[serde(default)]
+    overrides: PolicyValues,
 }
 
 /// The body of a request for a backup.
@@ -59,15 +83,61 @@ pub async fn configurations(
     freshen(&server);
     let mut configurations = Vec::new();
     for config in &server.configs {
-        let config = config.display().to_string();
-        let look = server.database.look(&config, "schedule")?;
-        configurations.push(Configuration {
-            id: id_of(&config, ""),
-            schedule: look.map(|look| look.answer).unwrap_or_default(),
-            config,
-        });
+        configurations.push(Configuration::of(&server, config)?);
     }
     Ok(Json(ConfigurationsAnswer { configurations }))
+}
+
+/// Gives a configuration a policy, and writes its values into the file: `hookshot serve policy apply`
+///
+/// Comments and the order of keys stay. `If-Match` is the `generation` of the configuration; if the file changed in between,
+/// or if the server may not write it, the answer is 409. Not for tokens that see some services only.
+#[utoipa::path(
+    patch, path = "/configurations/{id}", tag = "configurations", security(("token" = ["admin"])),
+    params(("id" = String, Path, description = "The identifier of the configuration"), Generation),
+    request_body = ConfigurationBody,
+    responses((status = 200, description = "The configuration", body = Configuration))
+)]
+pub async fn change(
+    Shared(server): Shared<Arc<Server>>,
+    Admin(person): Admin,
+    Place(id): Place<String>,
+    generation: Generation,
+    Given(body): Given<ConfigurationBody>,
+) -> Result<Json<Configuration>, Trouble> {
+    person.require_all("this")?;
+    let config = server.config_of(&id);
+    let config = config.ok_or_else(|| Trouble::missing("configuration"))?;
+    let assignment = Assignment {
+        policy: body.policy,
+        overrides: body.overrides,
+    };
+    let meant = (assignment, generation.word());
+    assign(&server, &person, config, meant).await?;
+    Ok(Json(Configuration::of(&server, config)?))
+}
+
+impl Configuration {
+    fn of(server: &Server, config: &Path) -> Result<Configuration, Trouble> {
+        let config = config.display().to_string();
+        let told = |verb| {
+            let look = server.database.look(&config, verb)?;
+            Ok::<_, Trouble>(look.map(|look| look.answer).unwrap_or_default())
+        };
+        let effective = told("policy")?;
+        let desired = desired(server, &config, &effective)?;
+        Ok(Configuration {
+            id: id_of(&config, ""),
+            schedule: told("schedule")?,
+            how: desired.how,
+            policy: desired.policy.map(|policy| policy.id),
+            overrides: desired.overrides,
+            differences: differences(&desired.values, &effective),
+            generation: effective["digest"].as_str().map(str::to_owned),
+            effective,
+            config,
+        })
+    }
 }
 
 /// Starts the nightly job: `hookshot backup`

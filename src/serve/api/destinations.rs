@@ -3,11 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State as Shared};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{health::written, words::Place};
+use super::{
+    health::written,
+    simulation::simulated,
+    words::{Place, Words},
+};
 use crate::serve::{
     Server,
     answer::{Trouble, require_told},
@@ -15,6 +19,7 @@ use crate::serve::{
     health::{DestinationHealth, health},
     index::freshen,
     person::Viewer,
+    policies::{PolicyValues, refused},
     program::Asked,
 };
 
@@ -41,6 +46,12 @@ struct Destination {
     states: BTreeMap<String, &'static str>,
     /// The report of `hookshot status` on each service there.
     services: Vec<DestinationHealth>,
+}
+
+/// The retention that is simulated.
+#[derive(Debug, Deserialize)]
+pub struct Simulation {
+    simulate: Option<String>,
 }
 
 /// The destinations, with the services that keep archives there
@@ -84,21 +95,46 @@ pub async fn destinations(
 /// Removes nothing. Not for tokens that see some services only.
 #[utoipa::path(
     get, path = "/destinations/{id}/retention", tag = "destinations", security(("token" = ["viewer"])),
-    params(("id" = String, Path, description = "The identifier of the destination")),
+    params(
+        ("id" = String, Path, description = "The identifier of the destination"),
+        ("simulate" = Option<String>, Query, description = "Other rules: the identifier of a policy, or values in JSON"),
+    ),
     responses((status = 200, description = "The report of `hookshot prune --dry-run --json`", body = Value))
 )]
 pub async fn retention(
     Shared(server): Shared<Arc<Server>>,
     Viewer(person): Viewer,
     Place(id): Place<String>,
+    Words(Simulation { simulate }): Words<Simulation>,
 ) -> Result<Json<Value>, Trouble> {
     person.require_all("this")?;
     let found = place(&server, &id)?;
     let (config, name) = found.ok_or_else(|| Trouble::missing("destination"))?;
+    if let Some(simulate) = simulate {
+        let values = values_of(&server, &simulate)?;
+        let report = simulated(&server, (&config, &name), &values).await?;
+        return Ok(Json(report));
+    }
     let config = server.config(&config);
     let config = config.ok_or_else(|| Trouble::missing("configuration"))?;
     let answer = server.program.ask(config, &Asked::Prune(&name)).await?;
     Ok(Json(require_told(answer.report, "keep")?))
+}
+
+/// Returns the values of a policy, or those of a JSON object.
+fn values_of(server: &Server, text: &str) -> Result<PolicyValues, Trouble> {
+    if !text.trim_start().starts_with('{') {
+        let policy = server.database.policy(text)?;
+        return Ok(policy.ok_or_else(|| Trouble::missing("policy"))?.values);
+    }
+    let values: Result<PolicyValues, _> = serde_json::from_str(text);
+    let fault = |error| Trouble::misread(format!("`simulate` cannot be read: {error}"));
+    let values = values.map_err(fault)?;
+    let faults = values.faults();
+    match faults.is_empty() {
+        true => Ok(values),
+        false => Err(refused(faults)),
+    }
 }
 
 /// Returns configuration and name of the destination of this identifier.

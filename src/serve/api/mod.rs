@@ -15,7 +15,9 @@ mod events;
 mod health;
 mod metrics;
 mod plans;
+mod policies;
 mod runs;
+mod simulation;
 mod snapshots;
 mod words;
 
@@ -59,6 +61,10 @@ fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(destinations::retention))
         .routes(routes!(acts::check))
         .routes(routes!(configurations::configurations))
+        .routes(routes!(configurations::change))
+        .routes(routes!(policies::policies, policies::add))
+        .routes(routes!(policies::change, policies::remove))
+        .routes(routes!(policies::preview))
         .routes(routes!(configurations::backup))
         .routes(routes!(snapshots::snapshots))
         .routes(routes!(snapshots::snapshot))

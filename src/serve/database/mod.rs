@@ -7,6 +7,7 @@ mod archives;
 mod audit;
 mod file;
 mod plans;
+mod policies;
 mod roles;
 mod runs;
 mod services;
@@ -20,6 +21,7 @@ pub use self::{
     audit::{AuditRecord, Deed},
     file::Database,
     plans::{LIFE, Plan, PlanKind, PlannedArchive},
+    policies::{Assignment, Policy},
     runs::{Beginning, End, Key, RunState, ServeRun},
     services::{ServiceCount, Sized},
     tokens::Token,

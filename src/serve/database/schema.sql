@@ -111,3 +111,21 @@ CREATE TABLE applies (
     at INTEGER NOT NULL,
     run TEXT UNIQUE
 ) STRICT;
+CREATE TABLE policies (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    is_default INTEGER NOT NULL,
+    contents TEXT NOT NULL,
+    generation INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX policies_by_default ON policies (is_default) WHERE is_default = 1;
+INSERT INTO policies (id, name, description, is_default, contents, generation) VALUES (
+    'default', 'Default', 'Every day at two o''clock; 7 days, 4 weeks and 6 months are kept.', 1,
+    '{"schedule":"02:00","keep_daily":7,"keep_weekly":4,"keep_monthly":6}', 1
+);
+CREATE TABLE assignments (
+    config TEXT PRIMARY KEY,
+    policy TEXT REFERENCES policies (id),
+    overrides TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,335 @@
+//! Policies: `GET` and `POST policies`, `PATCH` and `DELETE policies/{id}`, and `GET policies/{id}/preview`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State as Shared};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    body::{Generation, Given},
+    destinations::place,
+    simulation::simulated,
+    words::Place,
+};
+use crate::{
+    serve::{
+        Server,
+        answer::Trouble,
+        database::{Deed, Policy},
+        health::health,
+        identity::Person,
+        person::{Admin, Viewer},
+        policies::{PolicyValues, decided, refused},
+    },
+    work::run_id::new_run_id,
+};
+
+/// The most characters of a name, and of words about a policy.
+const MOST_NAME: usize = 100;
+const MOST_WORDS: usize = 1000;
+
+/// The policies.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PoliciesAnswer {
+    /// All policies, the default first.
+    policies: Vec<PolicyAnswer>,
+}
+
+/// A policy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PolicyAnswer {
+    /// Its identifier.
+    id: String,
+    /// The number of its changes, for `If-Match`.
+    generation: i64,
+    #[serde(flatten)]
+    body: PolicyBody,
+    /// The configurations for which it is meant.
+    configurations: Vec<String>,
+}
+
+/// The words and values of a policy.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "Map<String, Value>")]
+pub struct PolicyBody {
+    /// Its name.
+    name: String,
+    /// Words about it.
+    #[schema(required = false)]
+    description: String,
+    /// True for the one that configurations without one of their own inherit.
+    #[schema(required = false)]
+    is_default: bool,
+    /// Its destinations, by their identifiers, in place of their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_ids: Option<Vec<String>>,
+    #[serde(flatten)]
+    values: PolicyValues,
+}
+
+/// A retention that is simulated at each destination.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewAnswer {
+    /// The destinations of the configurations for which it is meant.
+    destinations: Vec<Preview>,
+}
+
+/// A retention that is simulated at one destination.
+#[derive(Debug, Serialize, ToSchema)]
+struct Preview {
+    /// The configuration.
+    config: String,
+    /// The destination.
+    destination: String,
+    /// The report of `hookshot prune --dry-run --json` with these rules.
+    report: Value,
+}
+
+/// The policies, with the configurations for which they are meant
+///
+/// Not for tokens that see some services only.
+#[utoipa::path(
+    get, path = "/policies", tag = "policies", security(("token" = ["viewer"])),
+    responses((status = 200, description = "The policies", body = PoliciesAnswer))
+)]
+pub async fn policies(
+    Shared(server): Shared<Arc<Server>>,
+    Viewer(person): Viewer,
+) -> Result<Json<PoliciesAnswer>, Trouble> {
+    person.require_all("this")?;
+    let all = server.database.policies()?.into_iter();
+    let policies = all.map(|policy| PolicyAnswer::of(&server, policy));
+    let policies = policies.collect::<Result<_, _>>()?;
+    Ok(Json(PoliciesAnswer { policies }))
+}
+
+/// Adds a policy
+///
+/// It is in force nowhere: a configuration gets it by `PATCH configurations/{id}`. Not for tokens that see some services only.
+#[utoipa::path(
+    post, path = "/policies", tag = "policies", security(("token" = ["admin"])),
+    request_body = PolicyBody,
+    responses((status = 200, description = "The policy", body = PolicyAnswer))
+)]
+pub async fn add(
+    Shared(server): Shared<Arc<Server>>,
+    Admin(person): Admin,
+    Given(body): Given<PolicyBody>,
+) -> Result<Json<PolicyAnswer>, Trouble> {
+    person.require_all("this")?;
+    let policy = body.policy(&server, &new_run_id(), 1)?;
+    let address = person.address.to_string();
+    let deed = deed(&person, &address, "add policy", &policy.name);
+    server.database.add_policy(&policy, deed, server.now())?;
+    Ok(Json(PolicyAnswer::of(&server, policy)?))
+}
+
+/// Changes a policy: a value that is null goes, one that is missing stays (RFC 7396)
+///
+/// Files that have its values already keep them, until it is written there anew. Not for tokens that see some services only.
+#[utoipa::path(
+    patch, path = "/policies/{id}", tag = "policies", security(("token" = ["admin"])),
+    params(("id" = String, Path, description = "The identifier of the policy"), Generation),
+    request_body = PolicyBody,
+    responses((status = 200, description = "The policy", body = PolicyAnswer))
+)]
+pub async fn change(
+    Shared(server): Shared<Arc<Server>>,
+    Admin(person): Admin,
+    Place(id): Place<String>,
+    generation: Generation,
+    Given(patch): Given<Map<String, Value>>,
+) -> Result<Json<PolicyAnswer>, Trouble> {
+    person.require_all("this")?;
+    let old = server.database.policy(&id)?;
+    let old = old.ok_or_else(|| Trouble::missing("policy"))?;
+    let body = PolicyBody::from(&old).patched(patch)?;
+    let policy = body.policy(&server, &id, generation.number()?)?;
+    let address = person.address.to_string();
+    let deed = deed(&person, &address, "change policy", &policy.name);
+    let policy = (server.database).change_policy(&policy, deed, server.now())?;
+    Ok(Json(PolicyAnswer::of(&server, policy)?))
+}
+
+/// Removes a policy that no configuration has
+///
+/// Not for tokens that see some services only.
+#[utoipa::path(
+    delete, path = "/policies/{id}", tag = "policies", security(("token" = ["admin"])),
+    params(("id" = String, Path, description = "The identifier of the policy"), Generation),
+    responses((status = 200, description = "The policy as it was", body = PolicyAnswer))
+)]
+pub async fn remove(
+    Shared(server): Shared<Arc<Server>>,
+    Admin(person): Admin,
+    Place(id): Place<String>,
+    generation: Generation,
+) -> Result<Json<PolicyAnswer>, Trouble> {
+    person.require_all("this")?;
+    let old = server.database.policy(&id)?;
+    let old = old.ok_or_else(|| Trouble::missing("policy"))?;
+    let address = person.address.to_string();
+    let deed = deed(&person, &address, "remove policy", &old.name);
+    let what = (id.as_str(), generation.number()?);
+    (server.database).remove_policy(what, deed, server.now())?;
+    Ok(Json(PolicyAnswer::of(&server, old)?))
+}
+
+/// The archives that the retention of a policy would remove, at each destination of the configurations for which it is meant
+///
+/// Removes nothing. Not for tokens that see some services only.
+#[utoipa::path(
+    get, path = "/policies/{id}/preview", tag = "policies", security(("token" = ["viewer"])),
+    params(("id" = String, Path, description = "The identifier of the policy")),
+    responses((status = 200, description = "The simulations", body = PreviewAnswer))
+)]
+pub async fn preview(
+    Shared(server): Shared<Arc<Server>>,
+    Viewer(person): Viewer,
+    Place(id): Place<String>,
+) -> Result<Json<PreviewAnswer>, Trouble> {
+    person.require_all("this")?;
+    let policy = server.database.policy(&id)?;
+    policy.ok_or_else(|| Trouble::missing("policy"))?;
+    let meant = decided(&server, &id)?;
+    let mut destinations = Vec::new();
+    for one in health(&server)? {
+        let desired = meant.iter().find(|(config, _)| *config == one.config);
+        let Some((_, desired)) = desired else {
+            continue;
+        };
+        for found in one.places() {
+            destinations.push(Preview {
+                config: one.config.clone(),
+                destination: found.name.to_owned(),
+                report: simulated(&server, (&one.config, found.name), &desired.values).await?,
+            });
+        }
+    }
+    Ok(Json(PreviewAnswer { destinations }))
+}
+
+/// The words of a body, without the values.
+#[derive(Deserialize)]
+struct Head {
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    is_default: bool,
+    #[serde(default)]
+    destination_ids: Option<Vec<String>>,
+}
+
+impl TryFrom<Map<String, Value>> for PolicyBody {
+    type Error = serde_json::Error;
+
+    /// Reads a body in two parts: an unknown key is refused.
+    fn try_from(mut values: Map<String, Value>) -> serde_json::Result<PolicyBody> {
+        let keys = ["name", "description", "is_default", "destination_ids"];
+        let head = keys.into_iter().filter_map(|key| values.remove_entry(key));
+        let head = Value::Object(head.collect());
+        let head: Head = serde_json::from_value(head)?;
+        Ok(PolicyBody {
+            name: head.name,
+            description: head.description,
+            is_default: head.is_default,
+            destination_ids: head.destination_ids,
+            values: serde_json::from_value(Value::Object(values))?,
+        })
+    }
+}
+
+impl From<&Policy> for PolicyBody {
+    fn from(policy: &Policy) -> PolicyBody {
+        PolicyBody {
+            name: policy.name.clone(),
+            description: policy.description.clone(),
+            is_default: policy.is_default,
+            destination_ids: None,
+            values: policy.values.clone(),
+        }
+    }
+}
+
+impl PolicyBody {
+    /// Returns it with the changes of a merge patch.
+    fn patched(self, patch: Map<String, Value>) -> Result<PolicyBody, Trouble> {
+        let mut body = serde_json::to_value(self).map_err(anyhow::Error::from)?;
+        for (key, value) in patch {
+            match value {
+                Value::Null => drop(body.as_object_mut().and_then(|body| body.remove(&key))),
+                value => body[key] = value,
+            }
+        }
+        let body = serde_json::from_value(body);
+        body.map_err(|error| Trouble::misread(format!("the body cannot be read: {error}")))
+    }
+
+    /// Returns the policy, whose values are good.
+    fn policy(self, server: &Server, id: &str, generation: i64) -> Result<Policy, Trouble> {
+        let name = self.name.trim().to_owned();
+        let is_good =
+            |text: &str, most| text.chars().count() <= most && !text.contains(char::is_control);
+        if name.is_empty() || !is_good(&name, MOST_NAME) || !is_good(&self.description, MOST_WORDS)
+        {
+            let message =
+                format!("a policy has a name of 1 to {MOST_NAME} characters, in one line");
+            return Err(Trouble::misread(message));
+        }
+        let mut values = self.values;
+        if let Some(ids) = &self.destination_ids {
+            values.destinations = Some(names_of(server, ids)?);
+        }
+        let faults = values.faults();
+        if !faults.is_empty() {
+            return Err(refused(faults));
+        }
+        Ok(Policy {
+            id: id.to_owned(),
+            name,
+            description: self.description,
+            is_default: self.is_default,
+            values,
+            generation,
+        })
+    }
+}
+
+/// Returns the names of destinations by their identifiers, each once.
+fn names_of(server: &Server, ids: &[String]) -> Result<Vec<String>, Trouble> {
+    let mut names: Vec<String> = Vec::new();
+    for id in ids {
+        let found = place(server, id)?;
+        let (_, name) = found.ok_or_else(|| Trouble::missing("destination"))?;
+        let name = name.strip_prefix('@').unwrap_or(&name).to_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+impl PolicyAnswer {
+    fn of(server: &Server, policy: Policy) -> Result<PolicyAnswer, Trouble> {
+        let meant = decided(server, &policy.id)?.into_iter();
+        Ok(PolicyAnswer {
+            body: PolicyBody::from(&policy),
+            id: policy.id,
+            generation: policy.generation,
+            configurations: meant.map(|(config, _)| config).collect(),
+        })
+    }
+}
+
+fn deed<'a>(person: &'a Person, address: &'a str, action: &'a str, name: &'a str) -> Deed<'a> {
+    Deed {
+        actor: &person.name,
+        address,
+        action,
+        target: name,
+        outcome: "done",
+    }
+}
