@@ -9,17 +9,18 @@ use crate::{
 const ROLES: [(&str, &str); 3] = [("viewer", "vera"), ("operator", "olga"), ("admin", "anna")];
 
 /// The pages, each with the least role that sees it.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("/", "viewer"),
     ("/archives", "viewer"),
     ("/archives/{id}", "viewer"),
     ("/archives/{id}/restore", "operator"),
     ("/runs", "viewer"),
+    ("/policies", "viewer"),
     ("/settings", "admin"),
 ];
 
 /// The forms of pages, each with the least role that may send it.
-const FORMS: [(&str, &str); 7] = [
+const FORMS: [(&str, &str); 9] = [
     ("/archives/{id}/verify", "operator"),
     ("/archives/{id}/drill", "operator"),
     ("/archives/{id}/mark", "operator"),
@@ -27,10 +28,12 @@ const FORMS: [(&str, &str); 7] = [
     ("/archives/{id}/plan", "operator"),
     ("/plans/{id}/apply", "admin"),
     ("/undo", "operator"),
+    ("/policies/default", "admin"),
+    ("/configurations/{id}/policy", "admin"),
 ];
 
 /// The routes that change something: a body that is fine, and the answers to those that may.
-const CHANGES: [(&str, &str, &str, &[u16]); 15] = [
+const CHANGES: [(&str, &str, &str, &[u16]); 20] = [
     ("post", "/configurations/{id}/backup", "{}", &[404]),
     ("post", "/destinations/{id}/check", "{}", &[202, 409]),
     ("post", "/snapshots/{id}/verify", "{}", &[202, 409]),
@@ -52,6 +55,36 @@ const CHANGES: [(&str, &str, &str, &[u16]); 15] = [
         &[404],
     ),
     ("post", "/hosts/{id}/rollback", "{}", &[404]),
+    (
+        "post",
+        "/destinations/s3",
+        "{\"name\": \"x\", \"bucket\": \"b\"}",
+        &[200],
+    ),
+    (
+        "post",
+        "/destinations/local",
+        "{\"name\": \"x\", \"path\": \"/mnt/x\"}",
+        &[200],
+    ),
+    (
+        "post",
+        "/destinations/sftp",
+        "{\"name\": \"x\", \"host\": \"h.example\", \"path\": \"/x\"}",
+        &[200],
+    ),
+    (
+        "post",
+        "/destinations/gcs",
+        "{\"name\": \"x\", \"bucket\": \"b\"}",
+        &[200],
+    ),
+    (
+        "post",
+        "/destinations/azure",
+        "{\"name\": \"x\", \"container\": \"c\"}",
+        &[200],
+    ),
     ("post", "/policies", "{\"name\": \"x\"}", &[200]),
     ("patch", "/policies/{id}", "{}", &[404]),
     ("delete", "/policies/{id}", "", &[404]),

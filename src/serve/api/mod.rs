@@ -16,6 +16,7 @@ mod health;
 mod metrics;
 mod plans;
 mod policies;
+mod proposed;
 mod runs;
 mod simulation;
 mod snapshots;
@@ -30,6 +31,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use self::{
     content::download,
     destinations::place,
+    simulation::simulated,
     snapshots::{readable, seen},
 };
 use super::Server;
@@ -59,6 +61,11 @@ fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(metrics::metrics))
         .routes(routes!(destinations::destinations))
         .routes(routes!(destinations::retention))
+        .routes(routes!(proposed::s3))
+        .routes(routes!(proposed::local))
+        .routes(routes!(proposed::sftp))
+        .routes(routes!(proposed::gcs))
+        .routes(routes!(proposed::azure))
         .routes(routes!(acts::check))
         .routes(routes!(configurations::configurations))
         .routes(routes!(configurations::change))

@@ -17,18 +17,13 @@ use crate::{
     serve::{
         Server,
         answer::Trouble,
-        database::{Deed, Policy},
+        database::Policy,
         health::health,
-        identity::Person,
         person::{Admin, Viewer},
-        policies::{PolicyValues, decided, refused},
+        policies::{self as keep, PolicyValues, Wanted, decided},
     },
     work::run_id::new_run_id,
 };
-
-/// The most characters of a name, and of words about a policy.
-const MOST_NAME: usize = 100;
-const MOST_WORDS: usize = 1000;
 
 /// The policies.
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,10 +114,7 @@ pub async fn add(
     Given(body): Given<PolicyBody>,
 ) -> Result<Json<PolicyAnswer>, Trouble> {
     person.require_all("this")?;
-    let policy = body.policy(&server, &new_run_id(), 1)?;
-    let address = person.address.to_string();
-    let deed = deed(&person, &address, "add policy", &policy.name);
-    server.database.add_policy(&policy, deed, server.now())?;
+    let policy = keep::add(&server, &person, &new_run_id(), body.wanted(&server)?)?;
     Ok(Json(PolicyAnswer::of(&server, policy)?))
 }
 
@@ -146,10 +138,8 @@ pub async fn change(
     let old = server.database.policy(&id)?;
     let old = old.ok_or_else(|| Trouble::missing("policy"))?;
     let body = PolicyBody::from(&old).patched(patch)?;
-    let policy = body.policy(&server, &id, generation.number()?)?;
-    let address = person.address.to_string();
-    let deed = deed(&person, &address, "change policy", &policy.name);
-    let policy = (server.database).change_policy(&policy, deed, server.now())?;
+    let what = (id.as_str(), generation.number()?);
+    let policy = keep::change(&server, &person, what, body.wanted(&server)?)?;
     Ok(Json(PolicyAnswer::of(&server, policy)?))
 }
 
@@ -168,12 +158,7 @@ pub async fn remove(
     generation: Generation,
 ) -> Result<Json<PolicyAnswer>, Trouble> {
     person.require_all("this")?;
-    let old = server.database.policy(&id)?;
-    let old = old.ok_or_else(|| Trouble::missing("policy"))?;
-    let address = person.address.to_string();
-    let deed = deed(&person, &address, "remove policy", &old.name);
-    let what = (id.as_str(), generation.number()?);
-    (server.database).remove_policy(what, deed, server.now())?;
+    let old = keep::remove(&server, &person, (&id, generation.number()?))?;
     Ok(Json(PolicyAnswer::of(&server, old)?))
 }
 
@@ -268,32 +253,17 @@ impl PolicyBody {
         body.map_err(|error| Trouble::misread(format!("the body cannot be read: {error}")))
     }
 
-    /// Returns the policy, whose values are good.
-    fn policy(self, server: &Server, id: &str, generation: i64) -> Result<Policy, Trouble> {
-        let name = self.name.trim().to_owned();
-        let is_good =
-            |text: &str, most| text.chars().count() <= most && !text.contains(char::is_control);
-        if name.is_empty() || !is_good(&name, MOST_NAME) || !is_good(&self.description, MOST_WORDS)
-        {
-            let message =
-                format!("a policy has a name of 1 to {MOST_NAME} characters, in one line");
-            return Err(Trouble::misread(message));
-        }
+    /// Returns its words and values, with destinations by their names.
+    fn wanted(self, server: &Server) -> Result<Wanted, Trouble> {
         let mut values = self.values;
         if let Some(ids) = &self.destination_ids {
             values.destinations = Some(names_of(server, ids)?);
         }
-        let faults = values.faults();
-        if !faults.is_empty() {
-            return Err(refused(faults));
-        }
-        Ok(Policy {
-            id: id.to_owned(),
-            name,
+        Ok(Wanted {
+            name: self.name,
             description: self.description,
             is_default: self.is_default,
             values,
-            generation,
         })
     }
 }
@@ -321,15 +291,5 @@ impl PolicyAnswer {
             generation: policy.generation,
             configurations: meant.map(|(config, _)| config).collect(),
         })
-    }
-}
-
-fn deed<'a>(person: &'a Person, address: &'a str, action: &'a str, name: &'a str) -> Deed<'a> {
-    Deed {
-        actor: &person.name,
-        address,
-        action,
-        target: name,
-        outcome: "done",
     }
 }

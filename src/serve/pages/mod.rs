@@ -12,6 +12,8 @@ mod hosts;
 mod login;
 mod needs;
 mod plan;
+mod policies;
+mod policy;
 mod restore;
 mod run;
 mod runs;
@@ -57,6 +59,9 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/plans/{id}", get(plan::show))
         .route("/plans/{id}/apply", post(plan::act))
         .route("/undo", post(undo::plan))
+        .route("/policies", get(policies::show))
+        .route("/policies/{id}", get(policy::show).post(policy::act))
+        .route("/configurations/{id}/policy", post(policies::act))
         .route("/settings", get(settings::show))
         .route("/login", get(login::show).post(login::begin))
         .route("/logout", post(login::end))

@@ -19,6 +19,8 @@ pub enum Tab {
     Archives,
     /// The destinations.
     Destinations,
+    /// The policies, and the values in force.
+    Policies,
     /// The runs.
     Runs,
     /// The users, the tokens and the audit trail.
@@ -26,11 +28,12 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [(Tab, &'static str, &'static str); 6] = [
+    const ALL: [(Tab, &'static str, &'static str); 7] = [
         (Tab::Home, "/", "Home"),
         (Tab::Hosts, "/hosts", "Hosts"),
         (Tab::Archives, "/archives", "Archives"),
         (Tab::Destinations, "/destinations", "Destinations"),
+        (Tab::Policies, "/policies", "Policies"),
         (Tab::Runs, "/runs", "Runs"),
         (Tab::Settings, "/settings", "Settings"),
     ];

@@ -3,6 +3,7 @@
 //! The configuration of the host stays the one truth that jobs read. A policy is in force as soon as its values stand there.
 
 mod assign;
+mod keep;
 mod report;
 mod values;
 mod write;
@@ -11,6 +12,7 @@ pub use self::{
     assign::{
         Desired, Difference, How, assign, decided, desired, differences, force, refused, shown,
     },
+    keep::{Wanted, add, change, remove},
     report::{PolicyReport, report},
     values::{PolicyValues, Rule},
     write::{PolicyRequest, WriteMode, WrittenPolicy, apply},
