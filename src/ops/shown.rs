@@ -159,6 +159,11 @@ fn add_written(
     if let Some(value) = table.get("backup") {
         leaves("backup", "backup", value, &mut written);
     }
+    // The rest of that section may be the service's own.
+    let served = table.get("serve").and_then(|serve| serve.get("configs"));
+    if let Some(value) = served {
+        leaves("serve.configs", "configs", value, &mut written);
+    }
     // A list counts as a whole.
     let taken: Vec<String> = found.keys().cloned().collect();
     for (key, value) in written {

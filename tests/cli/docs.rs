@@ -176,6 +176,7 @@ fn the_tables_list_every_key_that_the_configuration_may_have() {
             "backup.destinations.NAME" => "docs/destinations.md",
             "backup.sources" => "docs/services.md",
             "backup.hooks" | "backup.notify" => "docs/unattended.md",
+            "backup.serve" => "docs/control.md",
             "backup.retention" | "backup.destinations.NAME.retention" => "docs/retention.md",
             "backup.encryption" | "backup.destinations.NAME.encryption" => "docs/encryption.md",
             _ => "docs/cli.md",

@@ -8,6 +8,7 @@
 #![cfg(feature = "serve")]
 
 mod agent;
+mod api_document;
 mod browser;
 mod client;
 mod demo;

@@ -210,7 +210,7 @@ impl Browser {
         }
     }
 
-    /// Downloads what a link leads to, and returns its bytes.
+    /// Downloads what a link leads to, and returns its bytes, of which there is at least one.
     #[track_caller]
     pub fn download(&self, selector: &str) -> Vec<u8> {
         let folder: PathBuf = self.folder.path().join("downloads");
@@ -221,10 +221,11 @@ impl Browser {
         loop {
             let files = fs::read_dir(&folder).into_iter().flatten().flatten();
             let mut files = files.map(|file| file.path());
-            // It has another ending until it is whole.
+            // It has another ending until it is whole; an empty file holds its name meanwhile.
             let is_whole = |path: &PathBuf| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                !name.ends_with(".crdownload") && !name.starts_with('.')
+                let is_empty = fs::metadata(path).is_ok_and(|found| found.len() == 0);
+                !name.ends_with(".crdownload") && !name.starts_with('.') && !is_empty
             };
             if let Some(file) = files.find(is_whole) {
                 let bytes = fs::read(&file).expect("readable");
