@@ -212,7 +212,9 @@ impl Database {
     pub fn end_run(&self, id: &str, end: &End<'_>, now: DateTime<Utc>) -> Result<()> {
         let report = end.report.map(serde_json::to_string).transpose()?;
         let told = |key: &str| end.report.and_then(|report| report[key].as_str());
-        let (job_run, archive) = (told("run_id"), told("archive"));
+        // An import tells the place of its archive, too.
+        let archive = told("archive").and_then(|archive| archive.rsplit('/').next());
+        let job_run = told("run_id");
         self.change(|transaction| {
             transaction.execute(
                 "UPDATE runs SET ended_at = ?2, exit_code = ?3, answer = ?4, log = ?5, job_run = ?6, archive = ?7, \
@@ -393,7 +395,7 @@ mod tests {
         );
         // Those that did not begin left no record.
         assert_eq!(database.audit(None, 99).expect("read").len(), 5);
-        let report = serde_json::json!({"archive": "a"});
+        let report = serde_json::json!({"archive": "@d1/a"});
         let reported = End {
             report: Some(&report),
             ..end(Some(0), "")

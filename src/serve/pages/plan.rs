@@ -231,8 +231,8 @@ fn steps(told: &Told) -> Markup {
     let columns = [
         Column::Name("Entry"),
         Column::Text("What happens"),
-        Column::Name("On this machine"),
-        Column::Name("The old one stays as"),
+        Column::Text("On this machine"),
+        Column::Text("The old one stays as"),
     ];
     let rows = told.steps.iter().map(|step| {
         let nowhere = match step.action.as_str() {
@@ -270,7 +270,7 @@ fn form(person: &Person, plan: &Plan, told: &Told) -> Markup {
                 }
                 label for="password" { "Your password" }
                 input #password name="password" type="password" autocomplete="current-password" required;
-                button .main type="submit" { (button) }
+                p { button .main type="submit" { (button) } }
             }
         }
     }

@@ -220,6 +220,14 @@ fn only_the_entries_that_are_chosen_are_restored() {
     assert_eq!(restoring.ended(&serving, &answer)["state"], "done");
     assert_eq!(restoring.site.machine.read("srv/page"), b"first");
     assert!(restoring.site.machine.path("srv/data/new").exists());
+    // A program of this service sees the run, and one of another service does not.
+    for (service, status) in [("x", 200), ("y", 404)] {
+        let token = restoring
+            .site
+            .token(service, "viewer", &["--hosts", service]);
+        let path = format!("{API}/runs/{}", answer["id"].as_str().expect("an id"));
+        serving.program(&token).get(&path).is(status);
+    }
     // The form offers no part of a directory, no pattern and no option.
     let id = restoring.newest(&serving);
     let operator = restoring.program(&serving, "operator");

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Restoring;
 use crate::{
-    client::Answer,
+    client::{Answer, Client},
     site::{PASSWORD, Serving},
 };
 
@@ -144,6 +144,11 @@ fn a_viewer_sees_no_restore_and_an_operator_plans_without_applying() {
         olga.get(path).is(200);
         serving.stranger().get(path).is(303);
     }
+    let leads = |person: &Client| {
+        let page = person.get(&format!("/archives/{id}")).is(200).text();
+        page.contains(&format!("/archives/{id}/restore"))
+    };
+    assert!(leads(&olga) && !leads(&vera));
     vera.post(&format!("/archives/{id}/plan"), "entry=page")
         .is(403);
     vera.post("/undo", "configuration=x").is(403);
