@@ -22,6 +22,8 @@ pub fn pages(site: &Site, serving: &Serving) -> Vec<String> {
         "/hosts",
         "/archives",
         "/destinations",
+        "/policies",
+        "/policies/default",
         "/runs",
         "/settings",
     ]
