@@ -203,6 +203,11 @@ impl Program {
         }
     }
 
+    /// Returns true if an agent runs the verbs.
+    pub fn has_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
     /// Returns the command of a verb that only looks.
     pub fn command(&self, config: &Path, look: Look) -> Result<Command> {
         let mut command = std::process::Command::new(&self.executable);

@@ -1,8 +1,9 @@
 //! The ends of runs: of those that this server started, and of those that an earlier one did.
 
 use std::{
-    os::fd::AsFd as _,
+    os::{fd::AsFd as _, unix::process::ExitStatusExt as _},
     path::Path,
+    process::ExitStatus,
     sync::{Arc, PoisonError},
     thread::Builder,
     time::Duration,
@@ -60,7 +61,7 @@ pub fn follow(server: &Arc<Server>, id: &str, mut child: Child) {
                 ended(verb).await;
                 None
             }
-            None => status.ok().map(exit_code),
+            None => code_of(&server, &path, status.ok()),
         };
         finish(&server, &id, code).await;
     });
@@ -91,8 +92,22 @@ async fn follow_adopted(server: Arc<Server>, run: ServeRun) {
     if let Some(verb) = orphan(&path) {
         ended(verb).await;
     }
-    let code = Record::read(&path).and_then(|record| record.exit_code);
+    let code = code_of(&server, &path, None);
     finish(&server, &run.id, code).await;
+}
+
+/// Returns the exit code of a verb, if anything tells it: its record, or else the end of the recorder.
+fn code_of(server: &Server, path: &Path, recorder: Option<ExitStatus>) -> Option<u8> {
+    let record = Record::read(path).unwrap_or_default();
+    match record.exit_code {
+        // The process that was killed had asked the agent for the verb, which may be at work.
+        Some(_) if record.is_killed && server.program.has_agent() => None,
+        Some(code) => Some(code),
+        // A recorder that was killed may have begun the verb.
+        None => recorder
+            .filter(|status| status.signal().is_none())
+            .map(exit_code),
+    }
 }
 
 /// Returns the verb of a run whose recorder was killed, as long as it works.

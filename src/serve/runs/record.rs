@@ -34,6 +34,8 @@ pub struct Record {
     pub verb: Option<Process>,
     /// The exit code.
     pub exit_code: Option<u8>,
+    /// True if a signal ended the process of the verb.
+    pub is_killed: bool,
 }
 
 impl Process {
@@ -80,6 +82,10 @@ impl Record {
                 Some(("recorder", words)) => record.recorder = Process::read(words),
                 Some(("verb", words)) => record.verb = Process::read(words),
                 Some(("exit", code)) => record.exit_code = code.parse().ok(),
+                Some(("killed", code)) => {
+                    record.exit_code = code.parse().ok();
+                    record.is_killed = true;
+                }
                 _ => {}
             }
         }
@@ -106,8 +112,13 @@ fn recorded(words: &[OsString]) -> io::Result<u8> {
     let mut command = Command::new(program);
     let mut child = command.arg0("hookshot").args(arguments).spawn()?;
     note(&mut file, "verb", child.id())?;
-    let code = exit_code(child.wait()?);
-    writeln!(file, "exit {code}")?;
+    let status = child.wait()?;
+    let code = exit_code(status);
+    let word = match status.signal() {
+        Some(_) => "killed",
+        None => "exit",
+    };
+    writeln!(file, "{word} {code}")?;
     Ok(code)
 }
 
@@ -144,6 +155,10 @@ mod tests {
         file.write_all(b"0\nexit 143\n").expect("written");
         record.verb = Some(Process { pid: 9, start: 10 });
         record.exit_code = Some(143);
+        assert_eq!(Record::read(&path), Some(record));
+        file.write_all(b"killed 137\n").expect("written");
+        record.exit_code = Some(137);
+        record.is_killed = true;
         assert_eq!(Record::read(&path), Some(record));
         assert!(create(&path).is_err(), "it was given up");
         // The whole machine is never meant.
