@@ -41,13 +41,14 @@ fn begin(apart: &Apart, serving: &Serving) -> Held {
     );
     apart.site.configure(&["near", "far"], &hooks);
     let olga = serving.login("olga");
-    let page = serving.until(&olga, "/", |page| page.text().contains("/backup\""));
+    let page = serving.until(&olga, "/services/x", |page| {
+        page.text().contains("/backup\"")
+    });
     let page = page.text();
     let action = page
         .split("action=\"/configurations/")
         .find_map(|rest| rest.split_once("/backup\""));
-    let id = action.expect("a button").0.rsplit('/').next();
-    let id = id.expect("an id");
+    let id = action.expect("a button").0;
     let answer = olga
         .post(&format!("/configurations/{id}/backup"), "")
         .is(303);
