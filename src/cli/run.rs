@@ -51,6 +51,12 @@ pub fn run(world: World) -> ExitCode {
     {
         return ExitCode::from(signals::outlived(|| crate::serve::run_recorded(recorded)));
     }
+    #[cfg(feature = "serve")]
+    if let [_, word, gated @ ..] = world.arguments.as_slice()
+        && word == crate::serve::GATED_WORD
+    {
+        return ExitCode::from(crate::serve::become_gated(gated));
+    }
     #[cfg(feature = "sftp")]
     if let Some(code) = askpass::answer(&world) {
         return ExitCode::from(code);

@@ -49,6 +49,7 @@ use axum::{Router, middleware};
 use chrono::{DateTime, Utc};
 
 pub use self::{
+    agent::{GATED_WORD, become_gated},
     api::document,
     database::{Database, Token, User},
     password::{random_secret, stretched},

@@ -17,10 +17,11 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::{
+    gate::GATED_WORD,
     listening::{self, Place, listen},
     passing::{Said, receive, say},
     permit,
-    request::Request,
+    request::{Request, Wanted},
     work::{Looks, work},
 };
 use crate::{
@@ -154,6 +155,9 @@ impl Agent {
         })?;
         permit::require(config, wanted)?;
         let mut command = self.context.environment.starter.command(&self.program);
+        if let Wanted::Task(_) = wanted {
+            command.arg(GATED_WORD).arg(&self.program);
+        }
         command.arg("--config").arg(config).args(wanted.form());
         command.args(wanted.words());
         let code = work(&self.looks, stream, command, outputs, wanted)?;

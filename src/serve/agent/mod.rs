@@ -4,6 +4,7 @@
 //! to the server, and tells how the verb ended. The agent believes the server nothing: it decides by [`request`] and [`permit`].
 
 mod connection;
+mod gate;
 mod listening;
 mod passing;
 mod permit;
@@ -13,6 +14,7 @@ mod work;
 
 pub use self::{
     connection::{AgentRequest, run_agent},
+    gate::{GATED_WORD, become_gated},
     listening::Place,
     relay::relay,
     request::{Look, Request, Wanted},

@@ -34,6 +34,9 @@ const PATIENCE_MILLIS: u16 = 500;
 /// The time for the request.
 const LONGEST_REQUEST: Duration = Duration::from_secs(10);
 
+/// The process of a verb; none if it has ended already.
+struct Verb(Option<OwnedFd>);
+
 /// Has the agent run a verb, and returns the exit code.
 ///
 /// Errors: [`Kind::Unreachable`] without an agent; the refusal of the agent.
@@ -78,7 +81,7 @@ fn unreachable(socket: &Path, error: &io::Error) -> Failure {
 fn follow(
     context: &Context,
     stream: &mut UnixStream,
-    verb: &mut Option<OwnedFd>,
+    verb: &mut Option<Verb>,
 ) -> Result<Option<Said>> {
     let (mut lines, mut has_asked) = (Lines::default(), false);
     loop {
@@ -86,7 +89,7 @@ fn follow(
             let Said::Started(number) = said else {
                 return Ok(Some(said));
             };
-            *verb = descriptor_of(number);
+            *verb = Some(Verb(descriptor_of(number)));
         }
         if !has_asked && context.stop.check().is_err() {
             has_asked = true;
@@ -113,9 +116,11 @@ fn follow(
 }
 
 /// Waits for a verb that outlives its agent, and tells its end by its report: its exit code is lost.
-fn outlived(verb: &OwnedFd) -> Result<u8> {
-    let mut waited = [PollFd::new(verb.as_fd(), PollFlags::POLLIN)];
-    while let Err(Errno::EINTR) = poll(&mut waited, PollTimeout::NONE) {}
+fn outlived(verb: &Verb) -> Result<u8> {
+    if let Some(verb) = &verb.0 {
+        let mut waited = [PollFd::new(verb.as_fd(), PollFlags::POLLIN)];
+        while let Err(Errno::EINTR) = poll(&mut waited, PollTimeout::NONE) {}
+    }
     let report = reported().with_context(
         || "the agent ended before the verb, which left no report: nothing tells how it ended",
     )?;

@@ -21,6 +21,7 @@ use nix::{
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::{
+    gate,
     passing::{CANCEL, Outputs, Said, say},
     request::Wanted,
 };
@@ -58,7 +59,11 @@ pub fn work(
     outputs: Outputs,
     wanted: &Wanted,
 ) -> Result<u8> {
+    let is_look = matches!(wanted, Wanted::Look(_));
     prepare(&mut command);
+    if !is_look {
+        command.stdin(Stdio::piped());
+    }
     command.stdout(Stdio::from(outputs.report));
     command.stderr(Stdio::from(outputs.log));
     let mut child = command
@@ -67,7 +72,6 @@ pub fn work(
     // The outputs of the relay end when the verb does.
     drop(command);
     let number = i32::try_from(child.id())?;
-    let is_look = matches!(wanted, Wanted::Look(_));
     if is_look {
         looks.add(number);
     }
@@ -88,6 +92,9 @@ fn follow(
     is_look: bool,
 ) -> Result<ExitStatus> {
     let _ = say(stream, &Said::Started(number));
+    if let Some(gate) = child.stdin.take() {
+        gate::open(gate);
+    }
     let Some(descriptor) = descriptor_of(number) else {
         return Ok(child.wait()?);
     };

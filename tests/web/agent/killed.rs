@@ -1,7 +1,9 @@
 //! Server, agent, recorder, relay or verb are killed during an apply: the state is old or new, and the run tells which.
 
 use std::{
-    env, fs, thread,
+    env, fs,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,6 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use support::{finish, program};
 
 use super::{
     apart::{Agent, Apart, PATIENCE},
@@ -224,6 +227,18 @@ fn processes_with(text: &str) -> Vec<i32> {
 
 fn count(states: &[String], state: &str) -> usize {
     states.iter().filter(|one| *one == state).count()
+}
+
+#[test]
+fn a_verb_does_not_begin_if_the_agent_ends_before_it_tells_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = folder.path().join("made");
+    for (word, code, is_made) in [(&b""[..], 1, false), (b"\n", 0, true)] {
+        let mut command = Command::new(program());
+        command.args(["gated", "touch"]).arg(&made);
+        finish(command, word).exits(code);
+        assert_eq!(made.exists(), is_made);
+    }
 }
 
 #[test]
