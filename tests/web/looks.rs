@@ -104,7 +104,7 @@ fn is_fit(browser: &Browser, path: &str) -> bool {
 }
 
 /// Returns the addresses that a page leads to: by links, forms, and parts that are asked for anew.
-fn addresses(page: &str) -> Vec<String> {
+pub fn addresses(page: &str) -> Vec<String> {
     let marks = [" href=\"/", " action=\"/", " src=\"/", " data-refresh=\"/"];
     let found = marks.iter().flat_map(|mark| {
         let rest = page.split(mark).skip(1);

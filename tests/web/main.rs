@@ -28,6 +28,7 @@ mod sessions;
 mod settings;
 mod site;
 mod slow;
+mod soak;
 mod stories;
 mod truth;
 mod units;
