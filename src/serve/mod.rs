@@ -116,7 +116,7 @@ pub fn serve(context: &Context, request: ServeRequest<'_>) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        // Each keeps the memory of the last password that it stretched.
+        // Passwords are stretched there, few at a time.
         .max_blocking_threads(2)
         .enable_all()
         .build()?;

@@ -164,6 +164,7 @@ fn state(site: &Site) -> Tree {
 fn look(serving: &Serving, when: &str) -> Figures {
     let figures = settled(serving.pid());
     println!("{when}: {figures}");
+    figures.are_modest();
     figures
 }
 
@@ -205,7 +206,9 @@ fn fifty_people_that_click_and_restore_meet_no_fault_and_the_server_does_not_gro
     let [program, restorer] = tokens.each_ref().map(|token| serving.program(token));
     let archives = serving.snapshots(&program);
     let archive = archives[0]["id"].as_str().expect("an id").to_owned();
+    look(&serving, "start");
     let mut people = people(&serving);
+    look(&serving, "after logins");
     let mut restorer = Restorer::new(&site, &serving, restorer, archived, archive);
     let shared = Shared::default();
     let (warm, time) = times();

@@ -10,11 +10,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The looks without a change after which it is quiet.
 const QUIET: u32 = 10;
 /// The growth of memory that is none: of a memory that is shared out anew, and of pages of the state.
-const SPARE_KIB: u64 = 24 << 10;
+const SPARE_KIB: u64 = 16 << 10;
 /// The growth of open files and threads that is none.
 const SPARE: usize = 4;
 /// The most memory of a server.
-const MOST_KIB: u64 = 150 << 10;
+const MOST_KIB: u64 = 100 << 10;
 
 /// The figures of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,12 @@ impl Figures {
             threads: usize::try_from(number("Threads:")).expect("few"),
             files: files.count(),
         }
+    }
+
+    /// Fails the test if this is more memory than a server takes.
+    #[track_caller]
+    pub fn are_modest(&self) {
+        assert!(self.kib <= MOST_KIB, "{self}");
     }
 
     /// Fails the test if these have grown since `before`.
