@@ -39,7 +39,7 @@ const WARM: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_secs(60);
 /// The time in which runs end after the clicking.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The ends of runs that are no fault: each has one of these in its state or its failure.
+/// The ends of runs that are expected: each has one of these in its state or its failure.
 const EXPECTED: [&str; 3] = [" done", " cancelled", "another hookshot is at work"];
 /// The faults after which everybody stops.
 const MOST_FAULTS: usize = 10;
