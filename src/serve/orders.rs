@@ -149,7 +149,9 @@ pub async fn mark(
         let begun = runs::start(server, order)?;
         let run = runs::end_of(server, &begun.id).await?;
         let (run, log) = run.ok_or_else(|| Trouble::missing("run"))?;
-        if let Some(failure) = failure(run.report.as_ref(), &log, run.exit_code) {
+        let failure = failure(run.report.as_ref(), &log, run.exit_code);
+        // One that was cancelled has failed by the wish of a person.
+        if let Some(failure) = failure.filter(|_| run.state != RunState::Cancelled) {
             return Err(failure.into());
         }
         require_done(&run)?;
@@ -158,10 +160,15 @@ pub async fn mark(
     Ok(ended)
 }
 
-/// Refuses to tell a success of a run that works still, or that was lost.
+/// Refuses to tell a success of a run that works still, that was cancelled, or that was lost.
 fn require_done(run: &ServeRun) -> Result<(), Trouble> {
     let message = match run.state {
         RunState::Done => return Ok(()),
+        RunState::Cancelled => {
+            let message = format!("the mark was cancelled: see run {}", run.id);
+            let failure = Failure::new(Kind::Blocked, message);
+            return Err(failure.hint("look at the archive, and try again").into());
+        }
         RunState::Running => format!("the mark is still being written, by run {}", run.id),
         _ => format!("nothing tells if the mark was written: see run {}", run.id),
     };
@@ -240,6 +247,12 @@ mod tests {
             };
             assert_eq!(require_done(&run).is_ok(), is_done, "{state:?}");
         }
+        let cancelled = ServeRun {
+            state: RunState::Cancelled,
+            ..run
+        };
+        let trouble = require_done(&cancelled).expect_err("refused");
+        assert_eq!(trouble.status, axum::http::StatusCode::CONFLICT);
     }
 
     #[test]
