@@ -134,7 +134,7 @@ impl Person {
 
     fn remember(&mut self) {
         for link in &self.links {
-            let path = link.split('?').next().unwrap_or_default();
+            let path = link.split(['?', '#']).next().unwrap_or_default();
             let parts: Vec<&str> = path.split('/').collect();
             let (known, link) = match parts.as_slice() {
                 ["", "archives", _, "content"] => (&mut self.downloads, link.clone()),
