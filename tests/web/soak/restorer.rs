@@ -103,7 +103,10 @@ impl<'a> Restorer<'a> {
             shared.fault(format!("the state is another one: {run:#}"));
         }
         let message = run["message"].as_str().unwrap_or_default();
-        if !is_done && !message.contains("another hookshot is at work") {
+        // Another person may have cancelled it.
+        let is_refused =
+            run["state"] == "cancelled" || message.contains("another hookshot is at work");
+        if !is_done && !is_refused {
             shared.fault(format!("a restore failed: {run:#}"));
         }
         self.refused += usize::from(!is_done);
