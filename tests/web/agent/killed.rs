@@ -109,6 +109,8 @@ fn kill_at_moments(victim: Victim) -> Option<Vec<String>> {
             _ => pair = pair.kill(apart, victim),
         }
         let run = applying.ended(&pair.serving, &begun);
+        // A success is told after it came about.
+        assert!(run["state"] != "done" || applying.is_restored(), "{run:#}");
         end_all(digest);
         if victim == Victim::Verb {
             end_import(apart);

@@ -33,8 +33,8 @@ use crate::{
 const PEOPLE: usize = 50;
 /// The time of clicking in an ordinary run; the first half of it is for the server to get warm.
 const SECONDS: u64 = 6;
-/// The time in which the server of a long run gets warm.
-const WARM: Duration = Duration::from_secs(120);
+/// The time in which the server of a long run gets warm: it has as many runs then as a page of them reads.
+const WARM: Duration = Duration::from_secs(180);
 /// The time between two looks at the figures of a long run.
 const STEP: Duration = Duration::from_secs(60);
 /// The time in which runs end after the clicking.
