@@ -33,7 +33,13 @@ const FORMS: [(&str, &str); 9] = [
 ];
 
 /// The routes that change something: a body that is fine, and the answers to those that may.
-const CHANGES: [(&str, &str, &str, &[u16]); 20] = [
+const CHANGES: [(&str, &str, &str, &[u16]); 21] = [
+    (
+        "post",
+        "/configurations",
+        "{\"app_id\": \"absent\", \"policy_id\": \"default\"}",
+        &[404],
+    ),
     ("post", "/configurations/{id}/backup", "{}", &[404]),
     ("post", "/destinations/{id}/check", "{}", &[202, 409]),
     ("post", "/snapshots/{id}/verify", "{}", &[202, 409]),

@@ -1,6 +1,9 @@
-//! `GET configurations`, `PATCH configurations/{id}`, and `POST configurations/{id}/backup`.
+//! `GET` and `POST configurations`, `PATCH configurations/{id}`, and `POST configurations/{id}/backup`.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -16,10 +19,11 @@ use crate::serve::{
     Server,
     answer::Trouble,
     database::{Assignment, id_of},
+    health::health,
     index::freshen,
     orders,
     person::{Admin, Operator, Viewer},
-    policies::{Difference, How, PolicyValues, assign, desired, differences},
+    policies::{Difference, How, PolicyValues, assign, desired, differences, shown},
 };
 
 /// The configurations.
@@ -61,6 +65,48 @@ pub struct ConfigurationBody {
     /// The values in place of those of the policy.
     #[serde(default)]
     overrides: PolicyValues,
+}
+
+/// The wish for backups of a service, in the words of older clients.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnableBody {
+    /// The identifier of the configuration, or the name of its service.
+    app_id: String,
+    /// The identifier of the policy.
+    policy_id: String,
+    /// It changes nothing: the sources in the file decide.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default, rename = "backup_volumes")]
+    _backup_volumes: Option<bool>,
+    /// It changes nothing: the sources in the file decide.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default, rename = "backup_compose")]
+    _backup_compose: Option<bool>,
+    /// It changes nothing: the sources in the file decide.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default, rename = "backup_env")]
+    _backup_env: Option<bool>,
+}
+
+/// A configuration that has the policy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EnableAnswer {
+    /// What became of the wish.
+    message: &'static str,
+    #[serde(flatten)]
+    configuration: Configuration,
+}
+
+/// A backup that has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BackupAnswer {
+    /// Null: the archive is there when the run has ended.
+    snapshot_id: Option<String>,
+    /// Always `in_progress`; `state` tells more.
+    status: &'static str,
+    #[serde(flatten)]
+    run: RunAnswer,
 }
 
 /// The body of a request for a backup.
@@ -117,6 +163,48 @@ pub async fn change(
     Ok(Json(Configuration::of(&server, config)?))
 }
 
+/// Gives a configuration a policy, in the words of older clients
+///
+/// The values of the policy are written as by PATCH, into the file as it is now. What its archives have in them is said by the
+/// sources in the file alone. Not for tokens that see some services only.
+#[utoipa::path(
+    post, path = "/configurations", tag = "configurations", security(("token" = ["admin"])),
+    request_body = EnableBody,
+    responses((status = 200, description = "The configuration", body = EnableAnswer))
+)]
+pub async fn enable(
+    Shared(server): Shared<Arc<Server>>,
+    Admin(person): Admin,
+    Given(body): Given<EnableBody>,
+) -> Result<Json<EnableAnswer>, Trouble> {
+    person.require_all("this")?;
+    let config = config_of(&server, &body.app_id)?;
+    let report = shown(&server, &config).await?;
+    let assignment = Assignment {
+        policy: Some(body.policy_id),
+        overrides: PolicyValues::default(),
+    };
+    let digest = report["digest"].as_str().unwrap_or_default();
+    assign(&server, &person, &config, (assignment, digest)).await?;
+    Ok(Json(EnableAnswer {
+        message: "the policy is written; the sources in the file say what is backed up",
+        configuration: Configuration::of(&server, &config)?,
+    }))
+}
+
+/// Returns the configuration of this identifier, or the only one whose service has this name.
+fn config_of(server: &Server, id: &str) -> Result<PathBuf, Trouble> {
+    if let Some(config) = server.config_of(id) {
+        return Ok(config.to_owned());
+    }
+    let all = health(server)?.into_iter();
+    let mut named = all.filter(|one| one.destinations.iter().any(|place| place.prefix == id));
+    let (first, second) = (named.next(), named.next());
+    let one = first.filter(|_| second.is_none());
+    let config = one.and_then(|one| server.config(&one.config).map(Path::to_owned));
+    config.ok_or_else(|| Trouble::missing("configuration"))
+}
+
 impl Configuration {
     fn of(server: &Server, config: &Path) -> Result<Configuration, Trouble> {
         let config = config.display().to_string();
@@ -148,7 +236,7 @@ impl Configuration {
     post, path = "/configurations/{id}/backup", tag = "configurations", security(("token" = ["operator"])),
     params(("id" = String, Path, description = "The identifier of the configuration"), RequestKey),
     request_body = BackupBody,
-    responses((status = 202, description = "The run", body = RunAnswer))
+    responses((status = 202, description = "The run", body = BackupAnswer))
 )]
 pub async fn backup(
     Shared(server): Shared<Arc<Server>>,
@@ -156,7 +244,12 @@ pub async fn backup(
     Place(id): Place<String>,
     key: RequestKey,
     Given(BackupBody {}): Given<BackupBody>,
-) -> Result<(StatusCode, Json<RunAnswer>), Trouble> {
+) -> Result<(StatusCode, Json<BackupAnswer>), Trouble> {
     let run = orders::backup(&server, &person, &id, key.name)?;
-    Ok((StatusCode::ACCEPTED, Json(RunAnswer::of(&server, run)?)))
+    let answer = BackupAnswer {
+        snapshot_id: None,
+        status: "in_progress",
+        run: RunAnswer::of(&server, run)?,
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }

@@ -67,7 +67,10 @@ fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(proposed::gcs))
         .routes(routes!(proposed::azure))
         .routes(routes!(acts::check))
-        .routes(routes!(configurations::configurations))
+        .routes(routes!(
+            configurations::configurations,
+            configurations::enable
+        ))
         .routes(routes!(configurations::change))
         .routes(routes!(policies::policies, policies::add))
         .routes(routes!(policies::change, policies::remove))

@@ -36,6 +36,8 @@ pub struct SnapshotWords {
     host: Option<String>,
     /// The same
     service: Option<String>,
+    /// The same, in the words of older clients
+    app_id: Option<String>,
     /// The archives of this time and later ones: a date, or RFC 3339
     from: Option<String>,
     /// `next` of the answer before
@@ -67,6 +69,14 @@ pub struct Snapshot {
     status: Option<String>,
     /// The bytes of its largest copy.
     size_bytes: Option<u64>,
+    /// The same, for older clients.
+    total_size: Option<u64>,
+    /// The same: an archive is whole. A repository keeps less, as its archives share what they have in common.
+    data_added: Option<u64>,
+    /// Null: the run that made it tells how long it took.
+    duration: Option<u64>,
+    /// Null: an archive is named by `id`, in repositories too.
+    restic_snapshot_id: Option<String>,
     /// Its copies, by destination.
     copies: Vec<Copy>,
 }
@@ -94,7 +104,7 @@ pub async fn snapshots(
 ) -> Result<Json<SnapshotsAnswer>, Trouble> {
     freshen(&server);
     let filter = ArchiveFilter {
-        prefixes: prefixes(&person, [words.host, words.service]),
+        prefixes: prefixes(&person, [words.host, words.service, words.app_id]),
         since: words.from.as_deref().map(since).transpose()?,
         before: cursor::given(words.cursor.as_deref(), cursor::read)?,
         count: ROWS + 1,
@@ -149,7 +159,7 @@ pub fn readable<'a>(
 }
 
 /// Returns the services whose archives are asked for and seen; `None` for all.
-fn prefixes(person: &Person, words: [Option<String>; 2]) -> Option<Vec<String>> {
+fn prefixes(person: &Person, words: [Option<String>; 3]) -> Option<Vec<String>> {
     let mut asked = words.into_iter().flatten();
     let Some(first) = asked.next() else {
         return person.prefixes.clone();
@@ -180,10 +190,15 @@ impl Snapshot {
         let standings = archive.copies.iter().map(|copy| copy.standing.as_str());
         let is_good = |standing: &&str| *standing == "good";
         let status = standings.clone().find(is_good).or(standings.min());
+        let size = archive.copies.iter().map(|copy| copy.size_bytes).max();
         Snapshot {
             status: status.map(str::to_owned),
             created_at: written(archive.created_at),
-            size_bytes: archive.copies.iter().map(|copy| copy.size_bytes).max(),
+            size_bytes: size,
+            total_size: size,
+            data_added: size,
+            duration: None,
+            restic_snapshot_id: None,
             id: archive.id,
             host: archive.prefix,
             name: archive.name,
@@ -213,14 +228,14 @@ mod tests {
         let word = |text: &str| Some(text.to_owned());
         let own = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
         let all = person(None);
-        assert_eq!(prefixes(&all, [None, None]), None);
-        assert_eq!(prefixes(&all, [word("a"), None]), own(&["a"]));
-        assert_eq!(prefixes(&all, [word("a"), word("b")]), own(&[]));
+        assert_eq!(prefixes(&all, [None, None, None]), None);
+        assert_eq!(prefixes(&all, [word("a"), None, None]), own(&["a"]));
+        assert_eq!(prefixes(&all, [word("a"), word("b"), None]), own(&[]));
         let some = person(Some(&["a"]));
-        assert_eq!(prefixes(&some, [None, None]), own(&["a"]));
-        assert_eq!(prefixes(&some, [None, word("a")]), own(&["a"]));
-        assert_eq!(prefixes(&some, [None, word("b")]), own(&[]));
-        assert_eq!(prefixes(&person(Some(&[])), [None, None]), own(&[]));
+        assert_eq!(prefixes(&some, [None, None, None]), own(&["a"]));
+        assert_eq!(prefixes(&some, [None, None, word("a")]), own(&["a"]));
+        assert_eq!(prefixes(&some, [None, word("b"), None]), own(&[]));
+        assert_eq!(prefixes(&person(Some(&[])), [None, None, None]), own(&[]));
     }
 
     #[test]

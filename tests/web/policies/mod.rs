@@ -1,5 +1,8 @@
 //! Policies: inherited, shown beside the values in force, written into the configuration, and simulated before.
 
+mod older;
+mod pages;
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
@@ -11,7 +14,7 @@ use support::is_root;
 
 use crate::{
     client::{Answer, Client},
-    site::{API, PASSWORD, Serving, Site},
+    site::{API, Serving, Site},
 };
 
 /// Sends JSON, with a generation if there is one.
@@ -394,185 +397,4 @@ fn the_verb_shows_and_writes_the_same() {
     assert!(told.contains("says this already"), "{told}");
     let told = site.serve(&["policy", "show"]).exits(0).text();
     assert!(told.contains("backup.retention.keep_daily"), "{told}");
-}
-
-/// The bodies of destinations, as the reference has them, and the lines that they become.
-fn seeds(secret: &str) -> [(&'static str, Value, &'static str); 5] {
-    [
-        (
-            "s3",
-            json!({"name": "Backblaze B2", "endpoint": "s3.us-west-002.backblazeb2.com", "bucket": "homelab-backups",
-                "region": "us-west-002", "access_key": secret, "secret_key": secret}),
-            "url = \"s3://homelab-backups\"",
-        ),
-        (
-            "local",
-            json!({"name": "NAS Backups", "device_id": "uuid", "path": "/mnt/nfs/backups"}),
-            "[backup.destinations.nas-backups]\nurl = \"/mnt/nfs/backups\"\n",
-        ),
-        (
-            "sftp",
-            json!({"name": "box", "host": "box.example", "port": 23, "user": "u1", "password": secret, "path": "/b"}),
-            "url = \"sftp://box.example/b\"",
-        ),
-        (
-            "gcs",
-            json!({"name": "g", "bucket": "b", "service_account_key": {"private_key": secret}}),
-            "url = \"gs://b\"",
-        ),
-        (
-            "azure",
-            json!({"name": "a", "account": "acc", "container": "c", "account_key": secret}),
-            "url = \"az://c\"",
-        ),
-    ]
-}
-
-#[test]
-fn the_bodies_of_destinations_become_lines_and_their_secrets_are_nowhere() {
-    let site = Site::new();
-    let (token, secret) = (site.token("t", "admin", &[]), "canary-4fd1c0");
-    let serving = site.start(&[]);
-    let program = serving.program(&token);
-    let text = fs::read_to_string(config_of(&site)).expect("text");
-    let mut all = text.clone();
-    for (kind, body, line) in seeds(secret) {
-        let answer = send(
-            &program,
-            "POST",
-            &format!("/destinations/{kind}"),
-            None,
-            &body,
-        );
-        let answer = answer.is(200).says("\"repo_initialized\":false");
-        assert!(!answer.text().contains(secret), "{}", answer.text());
-        let told = answer.json();
-        assert_eq!(
-            (&told["type"], &told["name"]),
-            (&json!(kind), &body["name"])
-        );
-        let lines = told["lines"].as_str().expect("lines");
-        assert!(lines.contains(line), "{lines}");
-        all.push_str(lines);
-        for file in told["secret_files"].as_array().expect("a list") {
-            let file = file.as_str().expect("a name");
-            assert!(lines.contains(&format!("\"file:{file}\"")), "{lines}");
-            site.machine.write(&format!("etc/{file}"), "{}", 0o600);
-        }
-    }
-    // The server wrote nothing; by hand the lines are a good configuration.
-    assert_eq!(fs::read_to_string(config_of(&site)).expect("text"), text);
-    for (kind, key, value) in [
-        ("s3", "endpoint", "http://169.254.169.254"),
-        ("s3", "endpoint", "https://localhost:9000"),
-        ("sftp", "host", "127.0.0.1"),
-        ("local", "path", "/etc/cron.d"),
-        ("local", "path", "file:///mnt"),
-        ("local", "path", "/mnt/../etc"),
-        ("s3", "bucket", "b/../../x y"),
-        ("s3", "name", " "),
-        ("s3", "hooks", "x"),
-        ("sftp", "port", secret),
-    ] {
-        let (_, mut body, _) = seeds(secret)
-            .into_iter()
-            .find(|one| one.0 == kind)
-            .expect("one");
-        body[key] = json!(value);
-        let answer = send(
-            &program,
-            "POST",
-            &format!("/destinations/{kind}"),
-            None,
-            &body,
-        );
-        assert!(
-            [400, 422].contains(&answer.status),
-            "{kind} {value}: {}",
-            answer.text()
-        );
-    }
-    assert!(!serving.log().contains(secret));
-    drop(serving);
-    for ending in ["", "-wal"] {
-        let state = fs::read(format!("{}{ending}", site.state().display())).unwrap_or_default();
-        let has = state
-            .windows(secret.len())
-            .any(|part| part == secret.as_bytes());
-        assert!(!has, "{ending}");
-    }
-    site.machine.write("etc/config.toml", all, 0o600);
-    site.serve(&["policy", "show"]).exits(0);
-    let run = site.machine.run(&["validate", "--show", "--json"]).text();
-    assert!(
-        run.contains("backup.destinations.backblaze-b2.region"),
-        "{run}"
-    );
-}
-
-#[test]
-fn pages_show_simulate_and_write_policies() {
-    let site = with_archives();
-    let serving = site.start(&[]);
-    let (vera, anna) = (serving.login("vera"), serving.login("anna"));
-    let program = serving.program(&site.token("t", "viewer", &[]));
-    let found = configuration(&serving, &program);
-    let text = || fs::read_to_string(config_of(&site)).expect("text");
-    let before = text();
-    let seen = vera.get("/policies").is(200).says("so the default policy");
-    assert!(!seen.text().contains("Write it into the file"));
-    let simulate = "/policies/default?simulate=1&name=Default&generation=1&keep_last=1";
-    let seen = vera
-        .get(simulate)
-        .is(200)
-        .says("These values are not saved.");
-    let seen = seen.says("It would remove 2, and keep 1");
-    assert!(!seen.text().contains("formmethod"), "{}", seen.text());
-    vera.get("/policies/absent").is(404);
-    vera.get("/policies/default?simulate=1&keep_last=many")
-        .is(200)
-        .says("keep_last");
-    assert_eq!(
-        site.rows("SELECT max(generation) FROM policies"),
-        ["Integer(1)"]
-    );
-    // A new one is saved, changed and written.
-    let saved = anna
-        .post("/policies/new", "name=Few&keep_last=1&schedule=04:00")
-        .is(303);
-    let page = saved.header("location").to_owned();
-    anna.get(&page)
-        .is(200)
-        .says("Few")
-        .says("formmethod=\"post\"");
-    anna.post(&page, "name=Few&keep_last=many&generation=1")
-        .is(422);
-    anna.post(&page, "name=Few&keep_last=2&generation=9")
-        .is(409);
-    anna.post(&page, "name=Few&keep_last=2&schedule=04:00&generation=1")
-        .is(303);
-    let id = page.rsplit('/').next().expect("an id").to_owned();
-    let form = format!("{}/policy", path_of(&found));
-    let generation = found["generation"].as_str().expect("text");
-    let fields =
-        |password: &str| format!("policy={id}&generation={generation}&password={password}");
-    anna.post(&form, &fields("wrong-password")).is(403);
-    vera.post(&form, &fields(PASSWORD)).is(403);
-    assert_eq!(text(), before);
-    anna.post(&form, &fields(PASSWORD)).is(303);
-    assert!(
-        text().contains("[backup.retention]\nkeep_last = 2\n"),
-        "{}",
-        text()
-    );
-    anna.get("/policies").is(200).says("It has the policy");
-    // The file is another one now.
-    anna.post(&form, &fields(PASSWORD)).is(409);
-    anna.post(&page, "act=remove&generation=2").is(409);
-    let generation = configuration(&serving, &program)["generation"].clone();
-    let generation = generation.as_str().expect("text");
-    let none = format!("policy=none&generation={generation}&password={PASSWORD}");
-    anna.post(&form, &none).is(303);
-    anna.post(&page, "act=remove&generation=2").is(303);
-    vera.get(&page).is(404);
 }
