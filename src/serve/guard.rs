@@ -117,7 +117,9 @@ fn refusal(server: &Server, request: &Request) -> Option<Trouble> {
     // Programs send no cookies, and a browser adds no token by itself.
     let is_api = request.uri().path().starts_with("/api/");
     if !is_api && !server.origin.is_own(request.method(), headers) {
-        let trouble = Trouble::forbidden("this request comes from a page of another server");
+        let trouble = Trouble::forbidden(
+            "this request does not come from a page of this server: its `Sec-Fetch-Site` or `Origin` does not say so",
+        );
         return Some(trouble);
     }
     None

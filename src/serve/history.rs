@@ -3,10 +3,11 @@
 use std::{
     cmp::Reverse,
     collections::{HashMap, HashSet},
+    time::Duration,
 };
 
 use anyhow::Result;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -137,8 +138,8 @@ impl Past {
             target: String::new(),
             archive: own("archive"),
             started_at: own("started_at"),
-            ended_at: record["ended_at"].as_str().map(str::to_owned),
-            message: record["error"]["message"].as_str().map(str::to_owned),
+            ended_at: end_of(&record),
+            message: (record["error"].as_str().or(record["skipped"].as_str())).map(str::to_owned),
             record: record.as_object().cloned().unwrap_or_default(),
         }
     }
@@ -164,6 +165,16 @@ impl Past {
         }
         out
     }
+}
+
+/// Returns the end of a job: its record has the start and the duration.
+fn end_of(record: &Value) -> Option<String> {
+    let start = DateTime::parse_from_rfc3339(text(record, "started_at")).ok()?;
+    let seconds = Duration::try_from_secs_f64(record["duration_seconds"].as_f64()?).ok()?;
+    let end = start
+        .with_timezone(&Utc)
+        .checked_add_signed(TimeDelta::from_std(seconds).ok()?);
+    end.map(rfc3339)
 }
 
 /// Returns true for the name of an archive of this service.
@@ -206,6 +217,22 @@ mod tests {
             job_run: job_run.map(str::to_owned),
             state,
             ..ServeRun::begun("1", ("c", "backup", ""), "anna", 1000)
+        }
+    }
+
+    #[test]
+    fn a_job_tells_its_end_and_its_fault() {
+        let record = json!({
+            "run_id": "a", "job": "backup", "result": "partial", "archive": "x", "error": "a disk is full",
+            "skipped": null, "started_at": "2026-12-01T04:58:17Z", "duration_seconds": 62.9,
+        });
+        let past = Past::of_job("c", record.clone());
+        assert_eq!(past.ended_at.as_deref(), Some("2026-12-01T04:59:19Z"));
+        assert_eq!(past.message.as_deref(), Some("a disk is full"));
+        for odd in [json!(null), json!(-1), json!(1e300)] {
+            let mut record = record.clone();
+            record["duration_seconds"] = odd;
+            assert_eq!(Past::of_job("c", record).ended_at, None);
         }
     }
 

@@ -51,7 +51,7 @@ use chrono::{DateTime, Utc};
 pub use self::{
     agent::{GATED_WORD, become_gated},
     api::document,
-    database::{Database, Token, User},
+    database::{ByHand, Database, Token, User},
     password::{random_secret, stretched},
     program::RECORDED_WORD,
     role::Role,
@@ -185,18 +185,19 @@ fn require_closed(request: &ServeRequest<'_>, database: &Database) -> Result<()>
         .iter()
         .any(|user| user.role == Role::Admin)
     {
-        return Err(
-            Failure::new(Kind::Usage, "an admin is missing among the accounts")
-                .hint("make one first: hookshot serve user add NAME --role admin")
-                .into(),
-        );
+        return Err(Failure::new(Kind::Usage, "no account is an admin")
+            .hint("make one first: hookshot serve user add NAME --role admin")
+            .into());
     }
-    let is_proxied = request.public_url.is_some() && !request.trusted_proxies.is_empty();
+    let public = request.public_url.as_deref();
+    // A login over plain HTTP would tell the password to the network.
+    let is_secret = public.is_some_and(|public| public.starts_with("https://"));
+    let is_proxied = is_secret && !request.trusted_proxies.is_empty();
     if request.listen.ip().is_loopback() || request.tls.is_some() || is_proxied {
         return Ok(());
     }
     let message = format!("{} is open to other machines, without TLS", request.listen);
     Err(Failure::new(Kind::Usage, message)
-        .hint("give --tls-cert and --tls-key; or --public-url and --trusted-proxy, if a proxy has the certificate")
+        .hint("give --tls-cert and --tls-key; or --trusted-proxy and --public-url https://..., if a proxy has the certificate")
         .into())
 }

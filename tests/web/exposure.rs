@@ -13,7 +13,7 @@ use crate::{
 fn it_does_not_start_without_an_account_or_beyond_this_machine_without_tls() {
     let site = Site::without_accounts();
     let run = site.serve(&["--listen", "127.0.0.1:0"]).exits(2);
-    run.says("an admin is missing among the accounts")
+    run.says("no account is an admin")
         .says("hookshot serve user add NAME --role admin");
     // A viewer cannot make accounts.
     site.user("vera", "viewer");

@@ -24,6 +24,7 @@ mod policies;
 mod restore;
 mod rights;
 mod runs;
+mod schema;
 mod sessions;
 mod settings;
 mod site;

@@ -105,3 +105,46 @@ fn a_configuration_that_cannot_be_read_is_told_and_the_server_goes_on() {
     );
     serving.login("anna").get("/").is(200);
 }
+
+#[test]
+fn accounts_that_change_on_the_machine_are_in_the_trail_and_reading_verbs_make_no_file() {
+    let site = Site::with_admin();
+    site.token("grafana", "viewer", &[]);
+    for change in [
+        &["user", "role", "anna", "admin"][..],
+        &["token", "revoke", "grafana"],
+        &["user", "role", "absent", "viewer"],
+    ] {
+        site.serve(change);
+    }
+    let rows = site
+        .rows("SELECT action, target FROM audit WHERE address = 'command line' ORDER BY number");
+    for (row, words) in rows.iter().zip([
+        ["add user", "anna"],
+        ["add token", "grafana"],
+        ["change role", "anna"],
+        ["revoke token", "grafana"],
+    ]) {
+        assert!(
+            words.iter().all(|word| row.contains(word)),
+            "{row} {words:?}"
+        );
+    }
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    let other = site.machine.path("etc/other.sqlite");
+    let path = other.display().to_string();
+    site.serve(&["user", "list", "--state", &path])
+        .exits(10)
+        .says("does not exist");
+    assert!(!other.exists());
+    // The settings of a folder that is not there are a mistake.
+    let run = site.machine.run(&[
+        "--config",
+        "absent/config.toml",
+        "serve",
+        "user",
+        "add",
+        "x",
+    ]);
+    run.exits(10).says("absent/config.toml does not exist");
+}

@@ -124,11 +124,11 @@ impl Site {
         rows.expect("rows").map(|row| row.expect("a row")).collect()
     }
 
-    /// Returns the audit trail, the oldest first: actor, address, act and outcome.
+    /// Returns the audit trail without the changes by the command line, the oldest first: actor, address, act and outcome.
     pub fn audit(&self) -> Vec<(String, String, String, String)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let connection = Connection::open_with_flags(self.state(), flags).expect("the state");
-        let query = "SELECT actor, address, action, outcome FROM audit ORDER BY number";
+        let query = "SELECT actor, address, action, outcome FROM audit WHERE address <> 'command line' ORDER BY number";
         let mut query = connection.prepare(query).expect("a query");
         let rows = query.query_map([], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))

@@ -32,6 +32,7 @@ pub enum Scheme {
 pub struct Browser {
     program: Program,
     session: String,
+    runs_scripts: bool,
     // Dropped after the program.
     folder: TempDir,
 }
@@ -39,6 +40,21 @@ pub struct Browser {
 impl Browser {
     /// Starts a browser without a window; `None` if it is not installed.
     pub fn start() -> Option<Browser> {
+        Browser::start_with(&json!({}))
+    }
+
+    /// Starts a browser that runs no script of a page.
+    pub fn without_scripts() -> Option<Browser> {
+        let block = 2;
+        let settings = json!({"profile.managed_default_content_settings.javascript": block});
+        let mut browser = Browser::start_with(&settings)?;
+        browser.runs_scripts = false;
+        browser.open("data:text/html,<title>t</title><script>document.title='it ran'</script>");
+        assert_eq!(browser.script("return document.title"), "t");
+        Some(browser)
+    }
+
+    fn start_with(settings: &Value) -> Option<Browser> {
         let (Some(driver), Some(chromium)) = (find("chromedriver"), find("chromium")) else {
             return leave_out("chromium with chromedriver (a browser)");
         };
@@ -65,7 +81,7 @@ impl Browser {
             "--disable-dev-shm-usage",
             "--hide-scrollbars",
         ];
-        let options = json!({"binary": chromium, "args": arguments});
+        let options = json!({"binary": chromium, "args": arguments, "prefs": settings});
         let wanted = json!({
             "browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": options
         });
@@ -75,12 +91,18 @@ impl Browser {
         let browser = Browser {
             program,
             session,
+            runs_scripts: true,
             folder,
         };
         // A click does not wait for the page that it leads to; whatever looks for an element of it does.
         let milliseconds = u64::try_from(PATIENCE.as_millis()).expect("small");
         browser.ask("POST", "/timeouts", &json!({ "implicit": milliseconds }));
         Some(browser)
+    }
+
+    /// Returns false if pages run no script: axe-core is one.
+    pub fn runs_scripts(&self) -> bool {
+        self.runs_scripts
     }
 
     #[track_caller]

@@ -13,7 +13,7 @@ use crate::{
     error::{Failure, Kind},
     jobs::demo_nights::{MISSED, NIGHTS, live},
     ops::demo_shop::Shop,
-    serve::{Database, Role, ServeRequest, User, random_secret, serve, stretched},
+    serve::{ByHand, Database, Role, ServeRequest, User, random_secret, serve, stretched},
     store::Secret,
 };
 
@@ -91,7 +91,11 @@ fn add_user(app: &App, state: &Path) -> Result<String> {
         password: stretched(&Secret::new(&password))?,
         changed_at: (app.clock)().timestamp(),
     };
-    Database::open(state)?.add_user(&user)?;
+    let by = ByHand {
+        user: "the demo",
+        now: (app.clock)(),
+    };
+    Database::open(state)?.add_user(&user, by)?;
     Ok(password)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
@@ -20,7 +20,7 @@ use crate::{
     crypt::ExposeSecret as _,
     error::{Failure, Kind},
     model::quantity::TimeLimit,
-    serve::{Database, Role, ServeRequest, Token, User, random_secret, serve, stretched},
+    serve::{ByHand, Database, Role, ServeRequest, Token, User, random_secret, serve, stretched},
     store::Secret,
 };
 
@@ -155,10 +155,10 @@ struct NewToken {
     /// The rights of the program: viewer, operator or admin
     #[arg(long, value_name = "ROLE", default_value = "viewer")]
     role: Role,
-    /// Show it the archives of these services alone, by the beginnings of their names
+    /// Show it the archives of these services alone: the whole prefix of their names, such as shop
     #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
     hosts: Option<Vec<String>>,
-    /// Accept it for this long [default: for ever]
+    /// Accept it for this long, such as 12h or 90d [default: for ever]
     #[arg(long, value_name = "DURATION")]
     expires: Option<TimeLimit>,
 }
@@ -178,9 +178,17 @@ struct Changed<'a> {
 impl ServeArguments {
     pub fn run(self, app: &App) -> Result<u8> {
         let config = app.choices.config_path()?;
-        let now = (app.clock)();
+        let user = user_name();
+        let by = ByHand {
+            user: &user,
+            now: (app.clock)(),
+        };
         let written = |flag: Option<PathBuf>| -> Result<(PathBuf, Served)> {
             let served = served(app, &config)?;
+            // An agent may read it in place of the server; a file of its own may be in place of the one beside it.
+            if !self.flags.has_agent() && flag.is_none() {
+                require_config(&config)?;
+            }
             let state = flag.or_else(|| {
                 served
                     .own
@@ -201,11 +209,15 @@ impl ServeArguments {
             Some(ServeVerb::Ask(verb)) => verb.run(app),
             Some(ServeVerb::User(verb)) => {
                 let (state, _) = written(self.state)?;
-                verb.run(app, &Database::open(&state)?, now)
+                let database = match &verb {
+                    UserVerb::Add(_) => Database::open(&state)?,
+                    _ => Database::open_old(&state)?,
+                };
+                verb.run(app, &database, by)
             }
             Some(ServeVerb::Token(verb)) => {
                 let (state, _) = written(self.state)?;
-                verb.run(app, &Database::open(&state)?, now)
+                verb.run(app, &Database::open_old(&state)?, by)
             }
         }
     }
@@ -220,6 +232,10 @@ impl ServeArguments {
 }
 
 impl ServeFlags {
+    fn has_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
     fn run(self, app: &App, state: PathBuf, config: PathBuf, served: Served) -> Result<u8> {
         let mut wake = app.wake.borrow_mut();
         let Served { own, configs } = served;
@@ -259,7 +275,7 @@ impl ServeFlags {
 }
 
 impl UserVerb {
-    fn run(self, app: &App, database: &Database, now: chrono::DateTime<chrono::Utc>) -> Result<u8> {
+    fn run(self, app: &App, database: &Database, by: ByHand<'_>) -> Result<u8> {
         let done = |name: &str, done| {
             let report = Changed {
                 name,
@@ -275,22 +291,22 @@ impl UserVerb {
                     password: stretched(&new.password.read(app)?)?,
                     name: new.password.name,
                     role: new.role,
-                    changed_at: now.timestamp(),
+                    changed_at: by.now.timestamp(),
                 };
-                database.add_user(&user)?;
+                database.add_user(&user, by)?;
                 done(&user.name, "added")
             }
             UserVerb::Passwd(password) => {
                 let text = stretched(&password.read(app)?)?;
-                database.change_password(&password.name, &text, now)?;
+                database.change_password(&password.name, &text, by)?;
                 done(&password.name, "has a new password; all sessions are over")
             }
             UserVerb::Role(of) => {
-                database.change_role(&of.name, of.role, now)?;
+                database.change_role(&of.name, of.role, by)?;
                 done(&of.name, "has another role; all sessions are over")
             }
             UserVerb::Remove(name) => {
-                database.remove_user(&name.name)?;
+                database.remove_user(&name.name, by)?;
                 done(&name.name, "removed")
             }
             UserVerb::List => render::serve::users(&app.printer, &database.users()?),
@@ -328,7 +344,7 @@ impl Password {
 }
 
 impl TokenVerb {
-    fn run(self, app: &App, database: &Database, now: chrono::DateTime<chrono::Utc>) -> Result<u8> {
+    fn run(self, app: &App, database: &Database, by: ByHand<'_>) -> Result<u8> {
         match self {
             TokenVerb::Add(new) => {
                 require_name(&new.name)?;
@@ -336,7 +352,8 @@ impl TokenVerb {
                 id.truncate(12);
                 let limit = new.expires.map(|limit| limit.duration().as_secs());
                 let end = limit.map(|limit| {
-                    now.timestamp()
+                    by.now
+                        .timestamp()
                         .saturating_add(i64::try_from(limit).unwrap_or(i64::MAX))
                 });
                 let token = Token {
@@ -344,11 +361,11 @@ impl TokenVerb {
                     name: new.name,
                     role: new.role,
                     hosts: new.hosts,
-                    made_at: now.timestamp(),
+                    made_at: by.now.timestamp(),
                     expires_at: end,
                     used_at: None,
                 };
-                database.add_token(&token, &secret)?;
+                database.add_token(&token, &secret, by)?;
                 let text = format!("hs_{}_{secret}", token.id);
                 let report = Changed {
                     name: &token.name,
@@ -358,7 +375,7 @@ impl TokenVerb {
                 app.printer.report(&report, || format!("{text}\n"))
             }
             TokenVerb::Revoke(name) => {
-                database.revoke_token(&name.name)?;
+                database.revoke_token(&name.name, by)?;
                 let report = Changed {
                     name: &name.name,
                     done: "revoked",
@@ -370,6 +387,25 @@ impl TokenVerb {
             TokenVerb::List => render::serve::tokens(&app.printer, &database.tokens()?),
         }
     }
+}
+
+/// Fails if the configuration does not exist: a mistake named it.
+fn require_config(config: &Path) -> Result<(), Failure> {
+    match config.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("the configuration {} does not exist", config.display());
+            Err(Failure::new(Kind::NotFound, message)
+                .hint("name it with --config; `hookshot init` makes one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the name of the user that runs this program, or its number.
+fn user_name() -> String {
+    let id = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(id).ok().flatten();
+    user.map_or_else(|| id.to_string(), |user| user.name)
 }
 
 /// Fails if a name is empty, long, or would not be one word in a log.

@@ -39,6 +39,7 @@ pub struct CopyBody {
 #[serde(deny_unknown_fields)]
 pub struct MarkBody {
     /// The reason, for the audit trail.
+    #[schema(min_length = 1, max_length = 200, pattern = "\\S")]
     reason: String,
     /// The end of the mark, a date or RFC 3339; without it the mark holds for good.
     #[serde(default)]

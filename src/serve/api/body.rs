@@ -5,7 +5,11 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, header, request::Parts},
 };
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize as _, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::{
@@ -44,10 +48,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Given<T> {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Given<T>, Trouble> {
+    // A list of values in the order of the fields would be read, too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Trouble::misread("the body is not an object of JSON"));
+    }
     let given = serde_json::from_slice(body);
     let given =
         given.map_err(|error| Trouble::misread(format!("the body cannot be read: {error}")))?;
     Ok(Given(given))
+}
+
+/// Reads an object below a body, and no list of values in the order of its fields.
+pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let object = Map::<String, Value>::deserialize(from)?;
+    serde_json::from_value(object.into()).map_err(D::Error::custom)
 }
 
 /// The name of a request, which a program may repeat within a day: `Idempotency-Key`.
@@ -55,7 +69,12 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Given<T>, Trouble> {
 #[into_params(parameter_in = Header)]
 pub struct RequestKey {
     /// A name for this request: the same one within 24 hours gets the same run
-    #[param(rename = "Idempotency-Key")]
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[!-~]+$"
+    )]
     pub name: Option<String>,
 }
 
@@ -85,7 +104,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestKey {
 #[into_params(parameter_in = Header)]
 pub struct Generation {
     /// The `generation` of what is changed, as it was seen
-    #[param(rename = "If-Match")]
+    #[param(rename = "If-Match", pattern = "^\"?[0-9a-f]{1,64}\"?$")]
     name: String,
 }
 
@@ -95,10 +114,9 @@ impl Generation {
         &self.name
     }
 
-    /// Returns it as a number.
-    pub fn number(&self) -> Result<i64, Trouble> {
-        let number = self.name.parse();
-        number.map_err(|_| Trouble::misread("`If-Match` is not a generation, a number"))
+    /// Returns it as a number. Another word is that of no state.
+    pub fn number(&self) -> i64 {
+        self.name.parse().unwrap_or(-1)
     }
 }
 

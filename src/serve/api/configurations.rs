@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    body::{Generation, Given, RequestKey},
+    body::{Generation, Given, RequestKey, object},
     runs::RunAnswer,
     words::Place,
 };
@@ -61,9 +61,11 @@ pub struct Configuration {
 #[serde(deny_unknown_fields)]
 pub struct ConfigurationBody {
     /// The identifier of the policy; null if the configuration is to decide by itself.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true)]
     policy: Option<String>,
     /// The values in place of those of the policy.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     overrides: PolicyValues,
 }
 
@@ -92,7 +94,7 @@ pub struct EnableBody {
 /// A configuration that has the policy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EnableAnswer {
-    /// What became of the wish.
+    /// The result, in words.
     message: &'static str,
     #[serde(flatten)]
     configuration: Configuration,

@@ -15,6 +15,7 @@ use utoipa::{
     },
 };
 
+use super::flat::flatten;
 use crate::serve::{
     answer::{ErrorAnswer, Trouble},
     person::Viewer,
@@ -87,7 +88,10 @@ pub fn finished(mut document: OpenApi) -> Value {
         operations.into_iter().flatten().for_each(add_failures);
     }
     // A map of its own order would change from run to run.
-    serde_json::to_value(document).unwrap_or_else(|error| json!({ "error": error.to_string() }))
+    let mut document = serde_json::to_value(document)
+        .unwrap_or_else(|error| json!({ "error": error.to_string() }));
+    flatten(&mut document);
+    document
 }
 
 fn add_failures(operation: &mut Operation) {

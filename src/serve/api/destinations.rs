@@ -19,7 +19,7 @@ use crate::serve::{
     health::{DestinationHealth, health},
     index::freshen,
     person::Viewer,
-    policies::{PolicyValues, refused},
+    policies::{PolicyValues, no_good},
     program::Asked,
 };
 
@@ -133,7 +133,7 @@ fn values_of(server: &Server, text: &str) -> Result<PolicyValues, Trouble> {
     let faults = values.faults();
     match faults.is_empty() {
         true => Ok(values),
-        false => Err(refused(faults)),
+        false => Err(no_good("the policy", faults)),
     }
 }
 

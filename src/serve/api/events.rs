@@ -46,7 +46,7 @@ struct Listening {
 #[utoipa::path(
     get, path = "/runs/{id}/events", tag = "runs", security(("token" = ["viewer"])),
     params(("id" = String, Path, description = "The identifier of the run")),
-    responses((status = 200, description = "Events", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "Events", body = Value, content_type = "text/event-stream"))
 )]
 pub async fn events(
     Shared(server): Shared<Arc<Server>>,

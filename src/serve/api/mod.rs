@@ -12,6 +12,7 @@ mod diff;
 mod entries;
 pub mod etag;
 mod events;
+mod flat;
 mod health;
 mod metrics;
 mod plans;

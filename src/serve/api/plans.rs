@@ -28,6 +28,7 @@ pub struct PlanBody {
     /// The name of the machine whose state is replaced; this one without it.
     host: Option<String>,
     /// The entries, directories as a whole; all without it.
+    #[schema(min_items = 1)]
     entries: Option<Vec<String>>,
 }
 

@@ -64,6 +64,23 @@ pub struct PolicyBody {
     values: PolicyValues,
 }
 
+/// The words and values of a policy that change. This type describes the body alone.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description is made from it, no value")]
+struct PolicyChange {
+    /// Its name.
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// Words about it.
+    description: Option<String>,
+    /// True for the one that configurations without one of their own inherit.
+    is_default: Option<bool>,
+    /// Its destinations, by their identifiers, in place of their names.
+    destination_ids: Option<Vec<String>>,
+    #[serde(flatten)]
+    values: PolicyValues,
+}
+
 /// A retention that is simulated at each destination.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PreviewAnswer {
@@ -124,7 +141,7 @@ pub async fn add(
 #[utoipa::path(
     patch, path = "/policies/{id}", tag = "policies", security(("token" = ["admin"])),
     params(("id" = String, Path, description = "The identifier of the policy"), Generation),
-    request_body = PolicyBody,
+    request_body = PolicyChange,
     responses((status = 200, description = "The policy", body = PolicyAnswer))
 )]
 pub async fn change(
@@ -138,7 +155,7 @@ pub async fn change(
     let old = server.database.policy(&id)?;
     let old = old.ok_or_else(|| Trouble::missing("policy"))?;
     let body = PolicyBody::from(&old).patched(patch)?;
-    let what = (id.as_str(), generation.number()?);
+    let what = (id.as_str(), generation.number());
     let policy = keep::change(&server, &person, what, body.wanted(&server)?)?;
     Ok(Json(PolicyAnswer::of(&server, policy)?))
 }
@@ -158,13 +175,13 @@ pub async fn remove(
     generation: Generation,
 ) -> Result<Json<PolicyAnswer>, Trouble> {
     person.require_all("this")?;
-    let old = keep::remove(&server, &person, (&id, generation.number()?))?;
+    let old = keep::remove(&server, &person, (&id, generation.number()))?;
     Ok(Json(PolicyAnswer::of(&server, old)?))
 }
 
 /// The archives that the retention of a policy would remove, at each destination of the configurations for which it is meant
 ///
-/// Removes nothing. Not for tokens that see some services only.
+/// Of a policy that is meant for none, at every destination. Removes nothing. Not for tokens that see some services only.
 #[utoipa::path(
     get, path = "/policies/{id}/preview", tag = "policies", security(("token" = ["viewer"])),
     params(("id" = String, Path, description = "The identifier of the policy")),
@@ -177,19 +194,21 @@ pub async fn preview(
 ) -> Result<Json<PreviewAnswer>, Trouble> {
     person.require_all("this")?;
     let policy = server.database.policy(&id)?;
-    policy.ok_or_else(|| Trouble::missing("policy"))?;
+    let policy = policy.ok_or_else(|| Trouble::missing("policy"))?;
     let meant = decided(&server, &id)?;
     let mut destinations = Vec::new();
     for one in health(&server)? {
         let desired = meant.iter().find(|(config, _)| *config == one.config);
-        let Some((_, desired)) = desired else {
-            continue;
+        let values = match desired {
+            Some((_, desired)) => &desired.values,
+            None if meant.is_empty() => &policy.values,
+            None => continue,
         };
         for found in one.places() {
             destinations.push(Preview {
                 config: one.config.clone(),
                 destination: found.name.to_owned(),
-                report: simulated(&server, (&one.config, found.name), &desired.values).await?,
+                report: simulated(&server, (&one.config, found.name), values).await?,
             });
         }
     }

@@ -24,6 +24,29 @@ pub struct Deed<'a> {
     pub outcome: &'a str,
 }
 
+/// A change by the command line: the user of the machine, and the time.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'a> {
+    /// The name of the user of the machine.
+    pub user: &'a str,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+impl ByHand<'_> {
+    /// Appends a record of what this user did.
+    pub fn record(&self, transaction: &Transaction<'_>, action: &str, target: &str) -> Result<()> {
+        let deed = Deed {
+            actor: self.user,
+            address: "command line",
+            action,
+            target,
+            outcome: "done",
+        };
+        append(transaction, deed, self.now)
+    }
+}
+
 /// A record of the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditRecord {

@@ -18,7 +18,7 @@ mod users;
 
 pub use self::{
     archives::{Archive, ArchiveFilter, Copy, ID_DIGITS, Look, SeenArchive, id_of},
-    audit::{AuditRecord, Deed},
+    audit::{AuditRecord, ByHand, Deed},
     file::Database,
     plans::{LIFE, Plan, PlanKind, PlannedArchive},
     policies::{Assignment, Policy},

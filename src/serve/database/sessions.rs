@@ -77,7 +77,11 @@ fn digest_of(secret: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::role::Role;
+    use crate::serve::{database::ByHand, role::Role};
+
+    fn hand(now: DateTime<Utc>) -> ByHand<'static> {
+        ByHand { user: "root", now }
+    }
 
     fn with_user(folder: &tempfile::TempDir, now: DateTime<Utc>) -> Database {
         let database = Database::open(&folder.path().join("serve.sqlite")).expect("made");
@@ -88,7 +92,7 @@ mod tests {
                 changed_at: now.timestamp(),
                 password: String::new(),
             };
-            database.add_user(&user).expect("added");
+            database.add_user(&user, hand(now)).expect("added");
         }
         database
     }
@@ -113,9 +117,11 @@ mod tests {
         for (secret, ends) in [
             (
                 "three",
-                &(|| database.remove_user("anna")) as &dyn Fn() -> Result<()>,
+                &(|| database.remove_user("anna", hand(start))) as &dyn Fn() -> Result<()>,
             ),
-            ("four", &|| database.change_password("root", "x", start)),
+            ("four", &|| {
+                database.change_password("root", "x", hand(start))
+            }),
             ("five", &|| database.end_session("five")),
         ] {
             let user = if secret == "three" { "anna" } else { "root" };
@@ -132,11 +138,11 @@ mod tests {
         let now = DateTime::from_timestamp(1_796_040_000, 0).expect("a time");
         let database = with_user(&folder, now);
         database
-            .change_role("anna", Role::Viewer, now)
+            .change_role("anna", Role::Viewer, hand(now))
             .expect("another one is there");
         for refused in [
-            database.change_role("root", Role::Operator, now),
-            database.remove_user("root"),
+            database.change_role("root", Role::Operator, hand(now)),
+            database.remove_user("root", hand(now)),
         ] {
             let error = refused.expect_err("refused");
             assert!(error.to_string().contains("the last admin"), "{error}");

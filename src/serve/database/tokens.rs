@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    audit::ByHand,
     file::Database,
     times::{moment, moment_or_none},
 };
@@ -70,7 +71,7 @@ impl Database {
     /// Adds a token with its secret.
     ///
     /// Errors: [`Kind::Usage`] if there is one of that name.
-    pub fn add_token(&self, token: &Token, secret: &str) -> Result<()> {
+    pub fn add_token(&self, token: &Token, secret: &str, by: ByHand<'_>) -> Result<()> {
         let hosts = token
             .hosts
             .as_ref()
@@ -91,7 +92,7 @@ impl Database {
                 ],
             )?;
             if added == 1 {
-                return Ok(());
+                return by.record(transaction, "add token", &token.name);
             }
             let message = format!("there is a token {} already", token.name);
             Err(Failure::new(Kind::Usage, message)
@@ -130,7 +131,7 @@ impl Database {
     }
 
     /// Removes the token of this name.
-    pub fn revoke_token(&self, name: &str) -> Result<()> {
+    pub fn revoke_token(&self, name: &str, by: ByHand<'_>) -> Result<()> {
         self.change(|transaction| {
             match transaction.execute("DELETE FROM tokens WHERE name = ?1", [name])? {
                 0 => Err(
@@ -138,7 +139,7 @@ impl Database {
                         .hint("`hookshot serve token list` shows them")
                         .into(),
                 ),
-                _ => Ok(()),
+                _ => by.record(transaction, "revoke token", name),
             }
         })
     }

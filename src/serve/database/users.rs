@@ -1,12 +1,11 @@
-//! People, with their roles and the stretched forms of their passwords.
+//! People, with their roles and the hashes of their passwords.
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{file::Database, times::moment};
+use super::{audit::ByHand, file::Database, times::moment};
 use crate::{
     error::{Failure, Kind},
     serve::role::Role,
@@ -23,7 +22,7 @@ pub struct User {
     #[serde(serialize_with = "moment")]
     #[schema(value_type = String, format = DateTime)]
     pub changed_at: i64,
-    /// Their password, stretched: a PHC string.
+    /// The hash of their password: a PHC string.
     #[serde(skip)]
     pub password: String,
 }
@@ -59,14 +58,14 @@ impl Database {
     /// Adds a user.
     ///
     /// Errors: [`Kind::Usage`] if there is one of that name.
-    pub fn add_user(&self, user: &User) -> Result<()> {
+    pub fn add_user(&self, user: &User, by: ByHand<'_>) -> Result<()> {
         self.change(|transaction| {
             let added = transaction.execute(
                 "INSERT OR IGNORE INTO users (name, role, password, changed_at) VALUES (?1, ?2, ?3, ?4)",
                 params![user.name, user.role, user.password, user.changed_at],
             )?;
             if added == 1 {
-                return Ok(());
+                return by.record(transaction, "add user", &user.name);
             }
             let message = format!("there is a user {} already", user.name);
             Err(Failure::new(Kind::Usage, message)
@@ -76,20 +75,20 @@ impl Database {
     }
 
     /// Gives a user another password, and ends all sessions of that user.
-    pub fn change_password(&self, name: &str, password: &str, now: DateTime<Utc>) -> Result<()> {
+    pub fn change_password(&self, name: &str, password: &str, by: ByHand<'_>) -> Result<()> {
         self.change(|transaction| {
             require(transaction, name)?;
             transaction.execute(
                 "UPDATE users SET password = ?2, changed_at = ?3 WHERE name = ?1",
-                params![name, password, now.timestamp()],
+                params![name, password, by.now.timestamp()],
             )?;
             transaction.execute("DELETE FROM sessions WHERE user = ?1", [name])?;
-            Ok(())
+            by.record(transaction, "change password", name)
         })
     }
 
     /// Gives a user another role, and ends all sessions of that user. The last admin stays one.
-    pub fn change_role(&self, name: &str, role: Role, now: DateTime<Utc>) -> Result<()> {
+    pub fn change_role(&self, name: &str, role: Role, by: ByHand<'_>) -> Result<()> {
         self.change(|transaction| {
             require(transaction, name)?;
             if role != Role::Admin {
@@ -97,20 +96,20 @@ impl Database {
             }
             transaction.execute(
                 "UPDATE users SET role = ?2, changed_at = ?3 WHERE name = ?1",
-                params![name, role, now.timestamp()],
+                params![name, role, by.now.timestamp()],
             )?;
             transaction.execute("DELETE FROM sessions WHERE user = ?1", [name])?;
-            Ok(())
+            by.record(transaction, "change role", name)
         })
     }
 
     /// Removes a user, with all sessions. The last admin stays.
-    pub fn remove_user(&self, name: &str) -> Result<()> {
+    pub fn remove_user(&self, name: &str, by: ByHand<'_>) -> Result<()> {
         self.change(|transaction| {
             require(transaction, name)?;
             require_other_admin(transaction, name)?;
             transaction.execute("DELETE FROM users WHERE name = ?1", [name])?;
-            Ok(())
+            by.record(transaction, "remove user", name)
         })
     }
 }

@@ -169,6 +169,7 @@ fn table_of_destinations(all: &[ConfigHealth], now: i64) -> Markup {
         Column::Number("Size"),
         Column::Number("Free"),
     ];
+    let failed = all.iter().any(|one| one.failure.is_some());
     if rows.is_empty() && all.iter().all(|one| one.as_of.is_none()) {
         return empty("The destinations are being asked.");
     }
@@ -176,6 +177,9 @@ fn table_of_destinations(all: &[ConfigHealth], now: i64) -> Markup {
         "Destinations",
         &columns,
         &rows,
-        "No destination is configured, so nothing leaves this machine.",
+        match failed {
+            true => "The verbs could not tell: see above.",
+            false => "No destination is configured, so nothing leaves this machine.",
+        },
     )
 }

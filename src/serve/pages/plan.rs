@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::wrong::Wrong;
 use crate::{
-    error::Failure,
+    error::{Failure, Kind},
     model::shell_word::quoted,
     serve::{
         Server,
@@ -78,6 +78,8 @@ fn shown(server: &Server, person: &Person, plan: &Plan, fault: Option<&Failure>)
     let now = server.now();
     let told = told(&plan.report);
     let how = PlanState::of(plan, now.timestamp());
+    // Something changed since: only a new plan tells what would happen.
+    let is_stale = fault.is_some_and(|fault| fault.kind == Kind::Blocked);
     let title = match plan.kind {
         PlanKind::Import => "Plan of a restore",
         PlanKind::Rollback => "Plan of an undo",
@@ -92,6 +94,7 @@ fn shown(server: &Server, person: &Person, plan: &Plan, fault: Option<&Failure>)
         }
         p {
             @match how {
+                PlanState::Open if is_stale => { (state(State::Late, "stale")) " Nothing has changed." }
                 PlanState::Open => {
                     (state(State::Unknown, "plan")) " Nothing has changed yet. It can be applied until "
                     (moment(plan.expires_at)) ", which is " (ago(plan.expires_at, now)) "."
@@ -113,6 +116,7 @@ fn shown(server: &Server, person: &Person, plan: &Plan, fault: Option<&Failure>)
         }
         (remarks(&told))
         @match how {
+            PlanState::Open if is_stale => (again(plan)),
             PlanState::Open => (form(person, plan, &told)),
             PlanState::Blocked | PlanState::Expired => (again(plan)),
             PlanState::Applied => {}

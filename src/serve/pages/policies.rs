@@ -182,7 +182,7 @@ fn values(one: &Configured<'_>) -> Markup {
     let columns = [
         Column::Name("Key"),
         Column::Text("In force"),
-        Column::Name("Said by"),
+        Column::Text("Said by"),
         Column::Text("The policy means"),
     ];
     table(

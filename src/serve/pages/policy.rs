@@ -20,7 +20,7 @@ use crate::{
         health::health,
         parts::{Column, State, Tab, bytes, card, page, same, table, title},
         person::{Admin, Viewer},
-        policies::{PolicyValues, Wanted, add, change, decided, refused, remove},
+        policies::{PolicyValues, Wanted, add, change, decided, no_good, remove},
         role::Role,
     },
     work::run_id::new_run_id,
@@ -140,7 +140,7 @@ impl PolicyForm {
         faults.extend(values.faults());
         match faults.is_empty() {
             true => Ok(values),
-            false => Err(refused(faults)),
+            false => Err(no_good("the policy", faults)),
         }
     }
 }
@@ -211,9 +211,9 @@ fn fields(form: &PolicyForm, id: &str, is_known: bool, may_save: bool) -> Markup
                 (text("timezone", "Time zone, such as Europe/Berlin", &form.timezone))
                 (text("jitter", "Delayed by at most, such as 30m", &form.jitter))
             }
-            fieldset {
+            fieldset .short {
                 legend { "Retention: the newest archive of each of so many" }
-                @for (name, label, value) in form.fields() { (text(name, label, value)) }
+                @for (name, label, value) in form.fields() { div { (text(name, label, value)) } }
             }
             (text("destinations", "Destinations, by name, with commas between; as the configuration says if empty", &form.destinations))
             label .check {

@@ -207,6 +207,7 @@ fn job(server: &Server, person: &Person, id: &str) -> Result<Response, Wrong> {
         (title(&[("/runs", "Runs")], &html! { (past.verb) " of " (past.started_at) }))
         div .card {
             p { (mark(past.state)) @if let Some(message) = &past.message { " " strong { (message) } } }
+            @if let Some(hint) = past.record.get("hint").and_then(Value::as_str) { p .quiet { (hint) } }
             (facts(&rows))
         }
         (reported(&Value::Object(past.record.clone())))

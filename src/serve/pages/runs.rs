@@ -53,7 +53,7 @@ pub async fn show(
             mark(run.state),
             html! { (time(&run.started_at)) },
             html! { (run.ended_at.as_deref().map(time).unwrap_or_default()) },
-            html! { (run.actor.as_deref().unwrap_or("-")) },
+            html! { (run.actor.as_deref().unwrap_or("the machine")) },
             html! { (run.message.as_deref().unwrap_or("")) },
         ]
     });

@@ -76,10 +76,10 @@ pub async fn show(
         (title(&[], &html! { "Settings" }))
         h2 { "Users" }
         (table("Users", &USERS, &users, "No user is known."))
-        p .quiet { "New users are made on the machine: " code { "hookshot serve user add NAME --role viewer" } }
+        p .quiet { "New users are made on the machine: " code { "hookshot serve user add NAME --role viewer --state " (server.database.path().display()) } }
         h2 { "Tokens" }
         (table("Tokens", &TOKENS, &tokens, "None yet. Programs need one to use the REST API."))
-        p .quiet { "They are made on the machine: " code { "hookshot serve token add NAME --role viewer --expires 90d" } }
+        p .quiet { "They are made on the machine: " code { "hookshot serve token add NAME --role viewer --expires 90d --state " (server.database.path().display()) } }
         h2 { "Audit trail" }
         p {
             @match fault {

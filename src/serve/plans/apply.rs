@@ -168,14 +168,14 @@ async fn try_apply(
 fn require_names(plan: &Plan, shown: &Told, said: &Confirmation) -> Result<(), Trouble> {
     if said.host_name.trim() != plan.host {
         return Err(misnamed(
-            "`host_name` is not the name of this machine",
+            "the name that was typed is not that of this machine",
             "type the name of the machine whose state is replaced, as the plan shows it",
         ));
     }
     let other = shown.other_host(&plan.host);
     let typed = said.archive_host_name.as_deref().unwrap_or_default();
     if other.is_some_and(|other| typed.trim() != other) {
-        let message = "the archive is of another machine, and `archive_host_name` is not its name";
+        let message = "the archive is of another machine, and the second name is not that of it";
         let hint = "type both names: this machine gets the state of the other one";
         return Err(misnamed(message, hint));
     }

@@ -147,13 +147,10 @@ pub async fn shown(server: &Server, config: &Path) -> Result<Value, Trouble> {
     require_told(answer.report, "values")
 }
 
-/// Returns the answer to values with faults.
-pub fn refused(faults: Vec<String>) -> Trouble {
+/// Returns the answer to values with faults, of a policy or a destination.
+pub fn no_good(of: &str, faults: Vec<String>) -> Trouble {
     let first = faults.first().map(String::as_str).unwrap_or_default();
-    let failure = Failure::new(
-        Kind::Usage,
-        format!("a value of the policy is not good: {first}"),
-    );
+    let failure = Failure::new(Kind::Usage, format!("a value of {of} is not good: {first}"));
     Trouble {
         status: StatusCode::UNPROCESSABLE_ENTITY,
         failure: failure.hint("nothing was changed").faults(faults),
@@ -171,7 +168,7 @@ pub async fn force(
 ) -> Result<ServeRun, Trouble> {
     let faults = values.faults();
     if !faults.is_empty() {
-        return Err(refused(faults));
+        return Err(no_good("the policy", faults));
     }
     let order = Order {
         config: config.to_owned(),
@@ -222,6 +219,11 @@ pub async fn assign(
     if let Some(policy) = &policy {
         let values = policy.values.with(&assignment.overrides);
         force(server, person, config, (&values, digest)).await?;
+    } else if shown(server, config).await?["digest"] != digest {
+        let message = format!("{name} has changed since it was looked at");
+        return Err(Failure::new(Kind::Blocked, message)
+            .hint("look at it again")
+            .into());
     }
     let deed = Deed {
         actor: &person.name,

@@ -1,6 +1,6 @@
 //! The changes of policies, each with its record in the audit trail.
 
-use super::{assign::refused, values::PolicyValues};
+use super::{assign::no_good, values::PolicyValues};
 use crate::serve::{
     Server,
     answer::Trouble,
@@ -31,15 +31,20 @@ impl Wanted {
         let name = self.name.trim().to_owned();
         let is_good =
             |text: &str, most| text.chars().count() <= most && !text.contains(char::is_control);
-        if name.is_empty() || !is_good(&name, MOST_NAME) || !is_good(&self.description, MOST_WORDS)
-        {
-            let message =
-                format!("a policy has a name of 1 to {MOST_NAME} characters, in one line");
-            return Err(Trouble::misread(message));
+        let mut faults = self.values.faults();
+        if name.is_empty() || !is_good(&name, MOST_NAME) {
+            faults.insert(
+                0,
+                format!("its name is not 1 to {MOST_NAME} characters in one line"),
+            );
         }
-        let faults = self.values.faults();
+        if !is_good(&self.description, MOST_WORDS) {
+            faults.push(format!(
+                "its description is not up to {MOST_WORDS} characters in one line"
+            ));
+        }
         if !faults.is_empty() {
-            return Err(refused(faults));
+            return Err(no_good("the policy", faults));
         }
         Ok(Policy {
             id: id.to_owned(),

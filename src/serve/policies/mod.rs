@@ -10,7 +10,7 @@ mod write;
 
 pub use self::{
     assign::{
-        Desired, Difference, How, assign, decided, desired, differences, force, refused, shown,
+        Desired, Difference, How, assign, decided, desired, differences, force, no_good, shown,
     },
     keep::{Wanted, add, change, remove},
     report::{PolicyReport, report},

@@ -3,7 +3,13 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value as Json;
 use toml::{Table, Value};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema as Described,
+        schema::{OneOfBuilder, Type},
+    },
+};
 
 use crate::{config::schema::Schema, model::retention::Count};
 
@@ -19,15 +25,34 @@ pub const RULES: [&str; 7] = [
 ];
 
 /// The number of archives that a rule keeps: a number, or `all`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(value_type = Object)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Rule(pub Count);
+
+impl ToSchema for Rule {}
+
+impl PartialSchema for Rule {
+    fn schema() -> RefOr<Described> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        let number = number.minimum(Some(0)).maximum(Some(u32::MAX));
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        // Leading zeros stay out of it: the pattern is for programs that write numbers as text.
+        let text = text.pattern(Some("^(all|0|[1-9][0-9]{0,8})$"));
+        let both = OneOfBuilder::new().item(number).item(text);
+        both.description(Some("A number of archives, or `all`"))
+            .into()
+    }
+}
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rule, D::Error> {
         let text = match Json::deserialize(deserializer)? {
             Json::String(text) => text,
-            Json::Number(number) => number.to_string(),
+            // A program may write 7 as 7.0.
+            Json::Number(number) => match number.as_f64().filter(|number| number.fract() == 0.0) {
+                // -0 is 0.
+                Some(number) => format!("{:.0}", number + 0.0),
+                None => number.to_string(),
+            },
             _ => return Err(D::Error::custom("a count is a number, or \"all\"")),
         };
         text.parse().map(Rule).map_err(D::Error::custom)

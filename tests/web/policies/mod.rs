@@ -217,6 +217,10 @@ fn a_file_that_changed_and_values_with_faults_are_refused_and_nothing_is_written
     patch(Some(&other), default.clone())
         .is(409)
         .says("has changed since");
+    // Nor does it lose its policy by a word that is the digest of no file, or by a body that says nothing.
+    let none = patch(Some(&other), json!({"policy": null}));
+    none.is(409).says("has changed since");
+    patch(Some(seen), json!({})).is(400);
     patch(Some(seen), json!({"policy": "absent"})).is(404);
     for overrides in [
         json!({"keep_within": "soon"}),
@@ -237,7 +241,7 @@ fn a_file_that_changed_and_values_with_faults_are_refused_and_nothing_is_written
         (json!({"name": "x", "keep_within": "soon"}), 422),
         (json!({"name": "x", "keep_daily": -1}), 400),
         (json!({"name": "x", "keep_dayly": 1}), 400),
-        (json!({"name": " "}), 400),
+        (json!({"name": " "}), 422),
         (json!({"name": "Default"}), 409),
         (json!({"name": "x", "destination_ids": ["absent"]}), 404),
     ] {

@@ -1,6 +1,9 @@
 //! The bodies of new destinations, by kind. Their secrets are dropped while they are read.
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny},
+};
 use toml::Value;
 use utoipa::ToSchema;
 
@@ -39,12 +42,26 @@ pub struct LocalBody {
 pub struct SftpBody {
     name: String,
     host: String,
+    #[serde(default, deserialize_with = "port")]
+    #[schema(maximum = 65535)]
     port: Option<u16>,
     user: Option<String>,
     /// It is not kept.
     #[schema(value_type = Option<String>)]
     password: Option<IgnoredAny>,
     path: String,
+}
+
+/// Reads a port. Programs may write 22 as 22.0.
+fn port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    let Some(number) = Option::<f64>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let is_port = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
+    match is_port {
+        true => Ok(Some(number as u16)),
+        false => Err(D::Error::custom("a port is a number up to 65535")),
+    }
 }
 
 /// A bucket of Google.

@@ -25,7 +25,7 @@ use crate::{
         database::{Deed, id_of},
         identity::Person,
         person::Admin,
-        policies::refused,
+        policies::no_good,
     },
 };
 
@@ -126,7 +126,7 @@ fn answer(
         all = Value::Table(Table::from_iter([(section.to_owned(), all)]));
     }
     let lines = toml::to_string(&all).unwrap_or_default();
-    Schema::parse(&lines).map_err(refused)?;
+    Schema::parse(&lines).map_err(|faults| no_good("the destination", faults))?;
     let config = server
         .configs
         .first()
@@ -163,9 +163,10 @@ fn key_of(name: &str) -> Result<String, Trouble> {
     let key = key.trim_matches('-').to_owned();
     match (1..=60).contains(&key.len()) {
         true => Ok(key),
-        false => Err(Trouble::misread(
-            "a destination needs a name with letters or digits",
-        )),
+        false => {
+            let fault = "its name has no letter or digit, or more than 60 characters";
+            Err(no_good("the destination", vec![fault.to_owned()]))
+        }
     }
 }
 

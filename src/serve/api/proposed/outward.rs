@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use axum::http::StatusCode;
+
 use crate::{
     error::{Failure, Kind},
     serve::answer::Trouble,
@@ -17,8 +19,12 @@ const OF_THE_MACHINE: [&str; 4] = [
     "instance-data",
 ];
 
-fn outward(message: String) -> Trouble {
-    Failure::new(Kind::Refused, message).into()
+fn outward(message: &str) -> Trouble {
+    Trouble {
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        failure: Failure::new(Kind::Usage, message)
+            .hint("the owner of the machine may write it into the configuration"),
+    }
 }
 
 /// Refuses a folder that is not a plain absolute path, or one of the system.
@@ -31,7 +37,7 @@ pub fn require_folder(path: &str) -> Result<(), Trouble> {
     });
     match is_plain && !is_of_the_system {
         true => Ok(()),
-        false => Err(outward("this folder is not one for archives".to_owned())),
+        false => Err(outward("this folder is not one for archives")),
     }
 }
 
@@ -56,7 +62,7 @@ pub fn require_elsewhere(host: &str) -> Result<(), Trouble> {
         }
     };
     match is_odd || is_near || !matches!(scheme, "https" | "http") {
-        true => Err(outward("this server is not one for archives".to_owned())),
+        true => Err(outward("this server is not one for archives")),
         false => Ok(()),
     }
 }
