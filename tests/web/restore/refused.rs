@@ -23,7 +23,7 @@ fn a_plan_that_is_not_the_one_that_was_shown_is_refused() {
     restoring
         .apply(&serving, &plan, json!({"host_name": "elsewhere"}))
         .is(422)
-        .says("host_name");
+        .says("the name that was typed is not that of this machine");
     restoring
         .apply(&serving, &plan, json!({"host_name": ""}))
         .is(422);
