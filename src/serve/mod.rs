@@ -1,6 +1,6 @@
 //! The second face: a REST API and pages, for people and programs that look after archives.
 //!
-//! Backups never depend on it, and it decides nothing by itself: it asks the verbs ([`program`]), keeps what they told ([`database`]),
+//! Backups never depend on it, and it decides nothing by itself: it asks the verbs (`program`), keeps what they told (`database`),
 //! and shows how old that is. Only this room knows axum and maud.
 
 pub mod agent;

@@ -111,9 +111,9 @@ fn accounts_that_change_on_the_machine_are_in_the_trail_and_reading_verbs_make_n
     let site = Site::with_admin();
     site.token("grafana", "viewer", &[]);
     for change in [
-        &["user", "role", "anna", "admin"][..],
+        &["user", "role", "anna", "--role", "admin"][..],
         &["token", "revoke", "grafana"],
-        &["user", "role", "absent", "viewer"],
+        &["user", "role", "absent", "--role", "viewer"],
     ] {
         site.serve(change);
     }

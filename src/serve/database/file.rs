@@ -178,6 +178,8 @@ fn of_damage(error: anyhow::Error, path: &Path) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -216,7 +218,8 @@ mod tests {
         drop(Database::open_old(&own).expect("there"));
         let mode = own.metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        std::fs::write(&own, [7; 9000]).expect("damaged");
+        let file = std::fs::OpenOptions::new().write(true).open(&own);
+        (file.expect("there").write_all(&[7; 9000])).expect("damaged");
         let error = Database::open(&own).err().expect("refused");
         assert!(error.to_string().contains("it is damaged"), "{error:#}");
     }
