@@ -164,7 +164,8 @@ fn dispatch(
     let clock = world.clock;
     let threads = arguments.global.threads();
     let copies = arguments.global.copies();
-    screen.watch(asked);
+    // The agent and the server only wait: their verbs work.
+    screen.watch(asked, !goes_on);
     let ask = passphrase::asker(&screen, &stop);
     let mut context = world.context(threads, stop, Events::new(LogLines::new(screen)))?;
     context.copies = copies;

@@ -60,10 +60,10 @@ pub fn history(server: &Server, person: &Person) -> Result<Vec<Past>> {
             records.insert(config, found);
         }
     }
-    let mut merged = HashSet::new();
+    let mut merged: HashSet<String> = HashSet::new();
     for run in &own {
         let known = records.get(&run.config).map(Vec::as_slice);
-        let record = record_of(run, known.unwrap_or_default());
+        let record = record_of(run, known.unwrap_or_default(), &merged);
         if let Some(record) = record {
             merged.insert(record["run_id"].as_str().unwrap_or_default().to_owned());
         }
@@ -83,19 +83,29 @@ fn text<'a>(record: &'a Value, key: &str) -> &'a str {
     record[key].as_str().unwrap_or_default()
 }
 
-/// Returns the record of the job that a run of the server is: the one that its report names, or the one at work since its start.
-fn record_of<'a>(run: &ServeRun, records: &'a [Value]) -> Option<&'a Value> {
+/// Returns the record of the job that a run of the server is: the one that its report names, the one at work since its start,
+/// or the one that was interrupted in its time if it was cancelled.
+fn record_of<'a>(
+    run: &ServeRun,
+    records: &'a [Value],
+    merged: &HashSet<String>,
+) -> Option<&'a Value> {
     if let Some(id) = &run.job_run {
         return records.iter().find(|record| text(record, "run_id") == id);
     }
     let start = |record: &Value| DateTime::parse_from_rfc3339(text(record, "started_at")).ok();
-    let is_it = |record: &&Value| {
+    let until = run.ended_at.unwrap_or(i64::MAX);
+    records.iter().find(|record| {
         let start = start(record).map(|start| start.timestamp());
-        let is_since = start.is_some_and(|start| start >= run.begun_at);
-        text(record, "job") == run.verb && text(record, "result") == "running" && is_since
-    };
-    let mut found = records.iter().filter(is_it);
-    found.next().filter(|_| run.state == RunState::Running)
+        let is_within = start.is_some_and(|start| (run.begun_at..=until).contains(&start));
+        let is_it = match run.state {
+            RunState::Running => text(record, "result") == "running",
+            RunState::Cancelled => matches!(record["exit_code"].as_u64(), Some(129 | 130 | 143)),
+            _ => false,
+        };
+        let is_other = || merged.contains(text(record, "run_id"));
+        text(record, "job") == run.verb && is_within && is_it && !is_other()
+    })
 }
 
 impl Past {
@@ -243,11 +253,21 @@ mod tests {
             json!({"run_id": "b", "job": "prune", "result": "running", "started_at": "1970-01-01T00:16:41Z"}),
             json!({"run_id": "c", "job": "backup", "result": "running", "started_at": "1970-01-01T00:16:39Z"}),
             json!({"run_id": "d", "job": "backup", "result": "running", "started_at": "1970-01-01T00:16:40Z"}),
+            json!({"run_id": "f", "job": "backup", "result": "failure", "exit_code": 143, "started_at": "1970-01-01T00:16:42Z"}),
+            json!({"run_id": "e", "job": "backup", "result": "failure", "exit_code": 143, "started_at": "1970-01-01T00:16:42Z"}),
         ];
-        let found = |run: ServeRun| record_of(&run, &records).map(|record| text(record, "run_id"));
+        let merged = HashSet::from(["f".to_owned()]);
+        let found =
+            |run: ServeRun| record_of(&run, &records, &merged).map(|record| text(record, "run_id"));
         assert_eq!(found(run(Some("a"), RunState::Done)), Some("a"));
         assert_eq!(found(run(Some("x"), RunState::Done)), None);
         assert_eq!(found(run(None, RunState::Running)), Some("d"));
         assert_eq!(found(run(None, RunState::Lost)), None);
+        let cancelled = |ended_at| ServeRun {
+            ended_at: Some(ended_at),
+            ..run(None, RunState::Cancelled)
+        };
+        assert_eq!(found(cancelled(1005)), Some("e"));
+        assert_eq!(found(cancelled(1001)), None);
     }
 }

@@ -141,3 +141,37 @@ pub fn fill(path: &std::path::Path) {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
 }
+
+/// Returns how often the threads of a process began to wait (proc_pid_status(5)).
+fn waits(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
+    let waits = threads.map(|thread| {
+        let status = thread.expect("a thread").path().join("status");
+        let status = fs::read_to_string(status).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.map_or(0, |number| number.trim().parse::<u64>().expect("a number"))
+    });
+    waits.sum()
+}
+
+#[test]
+fn a_server_that_nothing_asks_does_not_even_wake() {
+    let site = Site::new();
+    let serving = site.start(&[]);
+    let anna = serving.login("anna");
+    serving.until(&anna, "/", |answer| {
+        answer.text().contains("Everything is protected")
+    });
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let before = waits(serving.pid());
+        std::thread::sleep(Duration::from_secs(3));
+        let more = waits(serving.pid()) - before;
+        if more == 0 {
+            break;
+        }
+        assert!(Instant::now() < end, "it woke {more} times in 3 s");
+    }
+}

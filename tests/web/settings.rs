@@ -135,7 +135,8 @@ fn accounts_that_change_on_the_machine_are_in_the_trail_and_reading_verbs_make_n
         .says("does not exist");
     assert!(!other.exists());
     // The settings of a folder that is not there are a mistake.
-    let run = site.machine.run(&[
+    let mut command = std::process::Command::new(support::program());
+    command.args([
         "--config",
         "absent/config.toml",
         "serve",
@@ -143,5 +144,7 @@ fn accounts_that_change_on_the_machine_are_in_the_trail_and_reading_verbs_make_n
         "add",
         "x",
     ]);
+    command.current_dir(site.machine.path("out"));
+    let run = support::finish(command, b"");
     run.exits(10).says("absent/config.toml does not exist");
 }

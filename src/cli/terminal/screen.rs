@@ -179,14 +179,15 @@ impl Screen {
         })
     }
 
-    /// Shows progress from time to time, and logs it in a line whenever a byte comes through `asked`.
-    pub fn watch(self: &Arc<Self>, asked: UnixStream) {
+    /// Shows progress from time to time if the program `works` itself, and logs it in a line whenever a byte comes through
+    /// `asked`.
+    pub fn watch(self: &Arc<Self>, asked: UnixStream, works: bool) {
         let watching = self.clone();
         let thread = thread::Builder::new().name("progress".to_owned());
         // Without a thread (`ulimit -u`) the work goes on; only SIGUSR1 has no answer then.
         let _ = thread
             .stack_size(STACK_BYTES)
-            .spawn(move || watching.answer(asked));
+            .spawn(move || watching.answer(asked, works));
     }
 
     /// Returns true if messages are coloured.
@@ -243,14 +244,14 @@ impl Screen {
     }
 
     /// Answers requests and redraws the bar, until the process ends.
-    fn answer(&self, mut asked: UnixStream) {
+    fn answer(&self, mut asked: UnixStream, works: bool) {
         let mut buffer = [0; 64];
         loop {
             let frame = match self.appearance.progress {
-                ProgressDisplay::Bar(_) | ProgressDisplay::Lines => {
+                ProgressDisplay::Bar(_) | ProgressDisplay::Lines if works => {
                     PollTimeout::from(IDLE_FRAME_MS)
                 }
-                ProgressDisplay::OnRequest => PollTimeout::NONE,
+                _ => PollTimeout::NONE,
             };
             let mut fds = [PollFd::new(asked.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, frame) {

@@ -88,9 +88,14 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestKey {
             return Ok(RequestKey { name: None });
         };
         let name = value.to_str().ok().filter(|_| second.is_none());
+        // A space at an end would not come through.
+        let is_plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_graphic());
+        let name = name.filter(is_plain);
         let name = name.filter(|name| (1..=MOST_KEY).contains(&name.len()));
         let name = name.ok_or_else(|| {
-            let message = format!("`Idempotency-Key` is not 1 to {MOST_KEY} characters of ASCII");
+            let message = format!(
+                "`Idempotency-Key` is not 1 to {MOST_KEY} characters of ASCII without spaces"
+            );
             Trouble::misread(message)
         })?;
         Ok(RequestKey {
